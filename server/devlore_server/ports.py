@@ -1,0 +1,87 @@
+"""Every synchronous call from one service to another, as Protocols."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+from devlore.types import Memory, MemoryDraft, Status
+from devlore_server.kit.auth import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class IngestDraft:
+    """One memory from a connector; ``draft.source`` carries connector and external id.
+
+    ``superseded_by`` is the external id, in the same connector, of the memory that replaced it.
+    """
+
+    draft: MemoryDraft
+    status: Status = Status.ACTIVE
+    status_reason: str | None = None
+    superseded_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """A connector's batch: drafts to upsert, external ids that are gone, and the checkpoint behind them.
+
+    Stored in one transaction, checkpoint included, so a crash repeats or skips nothing.
+    """
+
+    connection_id: UUID
+    connector: str
+    drafts: list[IngestDraft]
+    deleted: list[str] = field(default_factory=list)
+    checkpoint: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """Counts of what a batch did; ``refused`` pairs an external id with the reason."""
+
+    created: int
+    updated: int
+    unchanged: int
+    deleted: int
+    refused: list[tuple[str, str]]
+
+
+class Memories(Protocol):
+    """What others may ask of the memory service."""
+
+    async def visible(self, who: Principal, ids: list[UUID]) -> list[Memory]:
+        """The memories among ``ids`` that ``who`` may see and that are not deleted, in no particular order."""
+        ...
+
+    async def scan(self, after: tuple[UUID, UUID] | None, limit: int) -> list[Memory]:
+        """Every organisation's memories that are not deleted, by (organisation, id) after ``after``: for rebuilding indexes."""
+        ...
+
+    async def count(self) -> int:
+        """How many memories ``scan`` would return in all."""
+        ...
+
+    async def ingest(self, who: Principal, batch: Ingest) -> IngestResult:
+        """Store a connector's batch and its checkpoint in one transaction."""
+        ...
+
+    async def checkpoint(self, who: Principal, connection_id: UUID) -> dict[str, Any] | None:
+        """The checkpoint stored with the last batch of a connection."""
+        ...
+
+    async def forget_checkpoint(self, who: Principal, connection_id: UUID) -> None:
+        """Drop a connection's checkpoint: its next sync reads everything again."""
+        ...
+
+
+class Indexing(Protocol):
+    """What others may ask of the search service."""
+
+    async def wait(self, timeout: float) -> list[str]:
+        """Wait until everything committed before the call is searchable.
+
+        Returns the names of the indexes that did not catch up within ``timeout`` seconds.
+        """
+        ...

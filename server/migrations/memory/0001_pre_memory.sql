@@ -1,0 +1,148 @@
+-- Memories, their past versions, links, and how far each connection has read.
+-- Every key leads with organisation_id: a single-column key would tell one tenant that another's row exists.
+
+CREATE SCHEMA memory;
+GRANT USAGE ON SCHEMA memory TO devlore_app, devlore_search;
+
+CREATE TABLE memory.memory (
+    organisation_id    uuid        NOT NULL,
+    id                 uuid        NOT NULL,
+    team_id            uuid,
+    project            text,
+    kind               text        NOT NULL,
+    title              text        NOT NULL,
+    body               text        NOT NULL,
+    tags               text[]      NOT NULL DEFAULT '{}',
+    source_connector   text,
+    source_external_id text,
+    source_url         text,
+    source_author      text,
+    source_updated_at  timestamptz,
+    privacy            text        NOT NULL CHECK (privacy IN ('private', 'team', 'public')),
+    status             text        NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'superseded', 'invalidated')),
+    status_reason      text,
+    valid_from         timestamptz,
+    valid_to           timestamptz,
+    superseded_by      uuid,
+    occurred_at        timestamptz NOT NULL,
+    created_at         timestamptz NOT NULL,
+    updated_at         timestamptz NOT NULL,
+    deleted_at         timestamptz,
+    created_by         uuid        NOT NULL,
+    version            integer     NOT NULL DEFAULT 1 CHECK (version > 0),
+    change             text        NOT NULL DEFAULT 'created',
+    changed_by         uuid        NOT NULL,
+    change_reason      text,
+    importance         real        NOT NULL DEFAULT 0.5 CHECK (importance BETWEEN 0 AND 1),
+    pinned             boolean     NOT NULL DEFAULT false,
+    encryption         jsonb,
+    trust              text        NOT NULL DEFAULT 'person' CHECK (trust IN ('person', 'connector', 'agent', 'untrusted')),
+    PRIMARY KEY (organisation_id, id),
+    CHECK (privacy <> 'team' OR team_id IS NOT NULL)
+);
+-- One memory per external item and person: a wider key would tell a caller that someone else's private row exists.
+CREATE UNIQUE INDEX memory_source ON memory.memory (organisation_id, created_by, source_connector, source_external_id)
+    WHERE source_external_id IS NOT NULL;
+CREATE INDEX memory_recent ON memory.memory (organisation_id, created_at DESC, id DESC);
+
+ALTER TABLE memory.memory ENABLE ROW LEVEL SECURITY;
+ALTER TABLE memory.memory FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON memory.memory AS RESTRICTIVE
+    USING (organisation_id = (SELECT current_setting('app.organisation')::uuid))
+    WITH CHECK (organisation_id = (SELECT current_setting('app.organisation')::uuid));
+CREATE POLICY may_read ON memory.memory FOR SELECT USING (
+    privacy = 'public'
+    OR created_by = (SELECT current_setting('app.person')::uuid)
+    OR (privacy = 'team' AND team_id = ANY ((SELECT current_setting('app.teams')::uuid[])::uuid[])));
+CREATE POLICY may_create ON memory.memory FOR INSERT WITH CHECK (
+    created_by = (SELECT current_setting('app.person')::uuid));
+CREATE POLICY may_change ON memory.memory FOR UPDATE USING (
+    privacy = 'public'
+    OR created_by = (SELECT current_setting('app.person')::uuid)
+    OR (privacy = 'team' AND team_id = ANY ((SELECT current_setting('app.teams')::uuid[])::uuid[])));
+CREATE POLICY may_purge ON memory.memory FOR DELETE USING (
+    privacy = 'public'
+    OR created_by = (SELECT current_setting('app.person')::uuid)
+    OR (privacy = 'team' AND team_id = ANY ((SELECT current_setting('app.teams')::uuid[])::uuid[])));
+GRANT SELECT, INSERT, UPDATE, DELETE ON memory.memory TO devlore_app;
+
+-- Past states only: the current one is the row itself, so a create writes its text once.
+CREATE TABLE memory.version (
+    organisation_id uuid        NOT NULL,
+    memory_id       uuid        NOT NULL,
+    version         integer     NOT NULL,
+    change          text        NOT NULL,
+    changed_at      timestamptz NOT NULL,
+    changed_by      uuid        NOT NULL,
+    reason          text,
+    state           jsonb       NOT NULL,
+    PRIMARY KEY (organisation_id, memory_id, version),
+    FOREIGN KEY (organisation_id, memory_id) REFERENCES memory.memory (organisation_id, id) ON DELETE CASCADE
+);
+ALTER TABLE memory.version ENABLE ROW LEVEL SECURITY;
+ALTER TABLE memory.version FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON memory.version
+    USING (organisation_id = (SELECT current_setting('app.organisation')::uuid))
+    WITH CHECK (organisation_id = (SELECT current_setting('app.organisation')::uuid));
+GRANT SELECT, INSERT, DELETE ON memory.version TO devlore_app;
+
+CREATE TABLE memory.link (
+    organisation_id uuid        NOT NULL,
+    id              uuid        NOT NULL,
+    memory_id       uuid        NOT NULL,
+    type            text        NOT NULL,
+    target_kind     text        NOT NULL CHECK (target_kind IN ('memory', 'url', 'commit', 'file', 'ticket')),
+    target          text        NOT NULL,
+    target_id       uuid,
+    note            text,
+    score           real,
+    created_at      timestamptz NOT NULL,
+    created_by      uuid        NOT NULL,
+    PRIMARY KEY (organisation_id, id),
+    UNIQUE (organisation_id, memory_id, type, target_kind, target),
+    FOREIGN KEY (organisation_id, memory_id) REFERENCES memory.memory (organisation_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (organisation_id, target_id) REFERENCES memory.memory (organisation_id, id) ON DELETE CASCADE,
+    CHECK ((target_kind = 'memory') = (target_id IS NOT NULL))
+);
+CREATE INDEX link_target ON memory.link (organisation_id, target_id) WHERE target_id IS NOT NULL;
+ALTER TABLE memory.link ENABLE ROW LEVEL SECURITY;
+ALTER TABLE memory.link FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON memory.link
+    USING (organisation_id = (SELECT current_setting('app.organisation')::uuid))
+    WITH CHECK (organisation_id = (SELECT current_setting('app.organisation')::uuid));
+GRANT SELECT, INSERT, UPDATE, DELETE ON memory.link TO devlore_app;
+
+-- How far a connection has read, written in the transaction of the memories it covers.
+CREATE TABLE memory.checkpoint (
+    organisation_id uuid        NOT NULL,
+    connection_id   uuid        NOT NULL,
+    checkpoint      jsonb       NOT NULL,
+    updated_at      timestamptz NOT NULL,
+    PRIMARY KEY (organisation_id, connection_id)
+);
+ALTER TABLE memory.checkpoint ENABLE ROW LEVEL SECURITY;
+ALTER TABLE memory.checkpoint FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON memory.checkpoint
+    USING (organisation_id = (SELECT current_setting('app.organisation')::uuid))
+    WITH CHECK (organisation_id = (SELECT current_setting('app.organisation')::uuid));
+GRANT SELECT, INSERT, UPDATE, DELETE ON memory.checkpoint TO devlore_app;
+
+-- Rebuilding an index reads every organisation's rows; only this function may.
+GRANT SELECT ON memory.memory TO devlore_search;
+CREATE FUNCTION memory.scan(after_organisation uuid, after_id uuid, most integer) RETURNS SETOF memory.memory
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, memory
+AS $$
+    SELECT m.* FROM memory.memory m
+    WHERE (m.organisation_id, m.id) > (after_organisation, after_id) AND m.deleted_at IS NULL
+    ORDER BY m.organisation_id, m.id LIMIT most
+$$;
+ALTER FUNCTION memory.scan OWNER TO devlore_search;
+REVOKE ALL ON FUNCTION memory.scan FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION memory.scan TO devlore_app;
+
+CREATE FUNCTION memory.count_all() RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, memory
+AS $$ SELECT count(*) FROM memory.memory m WHERE m.deleted_at IS NULL $$;
+ALTER FUNCTION memory.count_all OWNER TO devlore_search;
+REVOKE ALL ON FUNCTION memory.count_all FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION memory.count_all TO devlore_app;
