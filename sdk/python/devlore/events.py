@@ -49,6 +49,7 @@ class NearDuplicate(Model):
 
 
 class NearDuplicates(Model):
-    """Near-duplicates search found for the event's subject."""
+    """Near-duplicates search found for the event's subject, whose author is ``seen_by``: links are stored as that person."""
 
+    seen_by: UUID
     found: list[NearDuplicate]

@@ -80,6 +80,18 @@ class MethodNotAllowed(Problem):
     status, code, title = 405, "method-not-allowed", "This path does not answer that method."
 
 
+class TooSlow(Problem):
+    """The body stopped coming in."""
+
+    status, code, title = 408, "too-slow", "The request took too long to arrive."
+
+
+class Misdirected(Problem):
+    """The Host header names an address this server does not answer for (RFC 9110 §15.5.20)."""
+
+    status, code, title = 421, "misdirected", "This server does not answer for that host."
+
+
 class Conflict(Problem):
     """The state does not allow it, e.g. superseding a memory by itself."""
 
