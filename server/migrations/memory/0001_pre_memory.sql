@@ -33,7 +33,7 @@ CREATE TABLE memory.memory (
     change             text        NOT NULL DEFAULT 'created',
     changed_by         uuid        NOT NULL,
     change_reason      text,
-    importance         real        NOT NULL DEFAULT 0.5 CHECK (importance BETWEEN 0 AND 1),
+    importance         double precision NOT NULL DEFAULT 0.5 CHECK (importance BETWEEN 0 AND 1),
     pinned             boolean     NOT NULL DEFAULT false,
     encryption         jsonb,
     trust              text        NOT NULL DEFAULT 'person' CHECK (trust IN ('person', 'connector', 'agent', 'untrusted')),
@@ -60,10 +60,9 @@ CREATE POLICY may_change ON memory.memory FOR UPDATE USING (
     privacy = 'public'
     OR created_by = (SELECT current_setting('app.person')::uuid)
     OR (privacy = 'team' AND team_id = ANY ((SELECT current_setting('app.teams')::uuid[])::uuid[])));
+-- Others may edit or delete what they see, which can be undone; only its author may erase it, which cannot.
 CREATE POLICY may_purge ON memory.memory FOR DELETE USING (
-    privacy = 'public'
-    OR created_by = (SELECT current_setting('app.person')::uuid)
-    OR (privacy = 'team' AND team_id = ANY ((SELECT current_setting('app.teams')::uuid[])::uuid[])));
+    created_by = (SELECT current_setting('app.person')::uuid));
 GRANT SELECT, INSERT, UPDATE, DELETE ON memory.memory TO devlore_app;
 
 -- Past states only: the current one is the row itself, so a create writes its text once.
@@ -86,6 +85,7 @@ CREATE POLICY tenant ON memory.version
     WITH CHECK (organisation_id = (SELECT current_setting('app.organisation')::uuid));
 GRANT SELECT, INSERT, DELETE ON memory.version TO devlore_app;
 
+-- target_id has no foreign key: an import may bring a link before the memory it points at. Such a link is not shown.
 CREATE TABLE memory.link (
     organisation_id uuid        NOT NULL,
     id              uuid        NOT NULL,
@@ -101,7 +101,6 @@ CREATE TABLE memory.link (
     PRIMARY KEY (organisation_id, id),
     UNIQUE (organisation_id, memory_id, type, target_kind, target),
     FOREIGN KEY (organisation_id, memory_id) REFERENCES memory.memory (organisation_id, id) ON DELETE CASCADE,
-    FOREIGN KEY (organisation_id, target_id) REFERENCES memory.memory (organisation_id, id) ON DELETE CASCADE,
     CHECK ((target_kind = 'memory') = (target_id IS NOT NULL))
 );
 CREATE INDEX link_target ON memory.link (organisation_id, target_id) WHERE target_id IS NOT NULL;
@@ -111,6 +110,28 @@ CREATE POLICY tenant ON memory.link
     USING (organisation_id = (SELECT current_setting('app.organisation')::uuid))
     WITH CHECK (organisation_id = (SELECT current_setting('app.organisation')::uuid));
 GRANT SELECT, INSERT, UPDATE, DELETE ON memory.link TO devlore_app;
+
+-- What a source last said of a memory's status: applied when it changes, so that a person's own verdict survives the
+-- next sync, and kept with the external id of a successor that may arrive later. No row: never claimed but active.
+CREATE TABLE memory.claim (
+    organisation_id uuid NOT NULL,
+    memory_id       uuid NOT NULL,
+    person_id       uuid NOT NULL,
+    connector       text NOT NULL,
+    status          text NOT NULL CHECK (status IN ('active', 'superseded', 'invalidated')),
+    reason          text,
+    successor       text,
+    PRIMARY KEY (organisation_id, memory_id),
+    FOREIGN KEY (organisation_id, memory_id) REFERENCES memory.memory (organisation_id, id) ON DELETE CASCADE
+);
+CREATE INDEX claim_successor ON memory.claim (organisation_id, person_id, connector, successor)
+    WHERE successor IS NOT NULL;
+ALTER TABLE memory.claim ENABLE ROW LEVEL SECURITY;
+ALTER TABLE memory.claim FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON memory.claim
+    USING (organisation_id = (SELECT current_setting('app.organisation')::uuid))
+    WITH CHECK (organisation_id = (SELECT current_setting('app.organisation')::uuid));
+GRANT SELECT, INSERT, UPDATE, DELETE ON memory.claim TO devlore_app;
 
 -- How far a connection has read, written in the transaction of the memories it covers.
 CREATE TABLE memory.checkpoint (

@@ -1,0 +1,105 @@
+"""What a memory was: its versions, and the difference between two of them."""
+
+from __future__ import annotations
+
+import difflib
+from uuid import UUID
+
+from devlore.problems import NotFound
+from devlore.types import Diff, FieldChange, Memory, Version
+from devlore_server.kit.auth import Principal
+from devlore_server.kit.db import Connection, Database
+from devlore_server.memory.store import memories, versions
+
+_COMPARED = (
+    "title",
+    "kind",
+    "project",
+    "tags",
+    "privacy",
+    "team_id",
+    "status",
+    "status_reason",
+    "valid_from",
+    "valid_to",
+    "superseded_by",
+    "occurred_at",
+    "importance",
+    "pinned",
+    "source",
+    "deleted_at",
+)
+"""Every field a diff reports besides the body; the rest changes with each version by itself."""
+
+
+class History:
+    """Reads versions; a deleted memory still has its history, one the caller may not see has none."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def versions(self, who: Principal, id: UUID, limit: int, below: int | None = None) -> list[Version]:
+        """Versions newest first, the current one included, from below version ``below``. Raises ``NotFound``."""
+        async with self._database.transaction(who) as connection:
+            current = await _current(connection, who, id)
+            listed = [current] if below is None or current.version < below else []
+            listed += await versions.past(connection, who, id, below=below, limit=limit - len(listed))
+        return listed
+
+    async def version(self, who: Principal, id: UUID, version: int) -> Version:
+        """One version. Raises ``NotFound``."""
+        async with self._database.transaction(who) as connection:
+            current = await _current(connection, who, id)
+            return await _at(connection, who, current, version)
+
+    async def diff(self, who: Principal, id: UUID, old: int | None, new: int | None) -> Diff:
+        """What changed from version ``old`` (default: the one before ``new``) to ``new`` (default: the current one).
+
+        Raises ``NotFound`` for a version that does not exist. The first version differs from nothing: comparing it
+        with its predecessor gives an empty diff.
+        """
+        async with self._database.transaction(who) as connection:
+            current = await _current(connection, who, id)
+            newer = await _at(connection, who, current, current.version if new is None else new)
+            older = await _at(connection, who, current, max(newer.version - 1, 1) if old is None else old)
+        return compare(older.memory, newer.memory)
+
+
+def compare(old: Memory, new: Memory) -> Diff:
+    """The changed fields and a unified diff of the bodies, three lines of context."""
+    changes = [
+        FieldChange(field=name, old=getattr(old, name), new=getattr(new, name))
+        for name in _COMPARED
+        if getattr(old, name) != getattr(new, name)
+    ]
+    lines = difflib.unified_diff(
+        old.body.splitlines(), new.body.splitlines(), f"version {old.version}", f"version {new.version}", lineterm=""
+    )
+    return Diff(
+        memory_id=new.id, old_version=old.version, new_version=new.version, fields=changes, body="\n".join(lines)
+    )
+
+
+async def _current(connection: Connection, who: Principal, id: UUID) -> Version:
+    found = await memories.find_row(connection, who, id)
+    if found is None:
+        raise NotFound
+    memory = memories.memory_of(found)
+    return Version.model_construct(
+        memory_id=id,
+        version=memory.version,
+        change=found["change"],
+        changed_at=memory.updated_at,
+        changed_by=found["changed_by"],
+        reason=found["change_reason"],
+        memory=memory,
+    )
+
+
+async def _at(connection: Connection, who: Principal, current: Version, version: int) -> Version:
+    if version == current.version:
+        return current
+    found = await versions.find(connection, who, current.memory_id, version)
+    if found is None:
+        raise NotFound(f"This memory has no version {version}.")
+    return found

@@ -1,0 +1,23 @@
+"""Events in: what search found out about a memory becomes links."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from devlore.events import Event, NearDuplicates
+from devlore_server.kit.auth import Principal
+from devlore_server.memory.links import Links
+
+
+class MemoryReactions:
+    """Applies ``search.near_duplicates_found``; harmless when repeated."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+
+    async def note_near_duplicates(self, events: Sequence[Event]) -> None:
+        """Store each finding as links, as the author of the memory it is about."""
+        for event in events:
+            found = NearDuplicates.model_validate(event.data)
+            who = Principal(organisation=event.organisation_id, person=found.seen_by)
+            await self._links.note_near_duplicates(who, event.subject, found.found)

@@ -1,0 +1,1 @@
+"""SQL of the memory service, split by noun; every function takes the caller's transaction."""

@@ -1,0 +1,310 @@
+"""Rows of ``memory.memory``: the one place that writes a memory, archives its past state and appends its event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, LiteralString
+from uuid import UUID
+
+from pydantic_core import to_json
+
+from devlore.events import Event, EventType
+from devlore.problems import NotFound
+from devlore.types import Memory, Privacy, Source, Status, Trust
+from devlore_server.kit.auth import Principal
+from devlore_server.kit.db import Connection, Row, row, rows
+from devlore_server.kit.ids import new_id
+from devlore_server.kit.log import EventLog
+
+Change = Literal["created", "edited", "status", "deleted", "restored", "imported"]
+
+COLUMNS: LiteralString = (
+    "m.organisation_id, m.id, m.team_id, m.project, m.kind, m.title, m.body, m.tags, m.source_connector,"
+    " m.source_external_id, m.source_url, m.source_author, m.source_updated_at, m.privacy, m.status, m.status_reason,"
+    " m.valid_from, m.valid_to, m.superseded_by, m.occurred_at, m.created_at, m.updated_at, m.deleted_at,"
+    " m.created_by, m.version, m.importance, m.pinned, m.encryption, m.trust"
+)
+"""What ``memory_of`` reads, for ``SELECT … FROM memory.memory m``."""
+
+_RECORD: LiteralString = (
+    "r(id uuid, team_id uuid, project text, kind text, title text, body text, tags text[], source_connector text,"
+    " source_external_id text, source_url text, source_author text, source_updated_at timestamptz, privacy text,"
+    " status text, status_reason text, valid_from timestamptz, valid_to timestamptz, superseded_by uuid,"
+    " occurred_at timestamptz, created_at timestamptz, updated_at timestamptz, deleted_at timestamptz,"
+    " created_by uuid, version integer, importance double precision, pinned boolean, encryption jsonb, trust text,"
+    " change text, change_reason text, past jsonb)"
+)
+
+_INSERT: LiteralString = f"""
+    INSERT INTO memory.memory (organisation_id, id, team_id, project, kind, title, body, tags, source_connector,
+        source_external_id, source_url, source_author, source_updated_at, privacy, status, status_reason, valid_from,
+        valid_to, superseded_by, occurred_at, created_at, updated_at, deleted_at, created_by, version, importance,
+        pinned, encryption, trust, change, changed_by, change_reason)
+    SELECT %(organisation)s, r.id, r.team_id, r.project, r.kind, r.title, r.body, r.tags, r.source_connector,
+        r.source_external_id, r.source_url, r.source_author, r.source_updated_at, r.privacy, r.status,
+        r.status_reason, r.valid_from, r.valid_to, r.superseded_by, r.occurred_at, r.created_at, r.updated_at,
+        r.deleted_at, r.created_by, r.version, r.importance, r.pinned, r.encryption, r.trust, r.change, %(person)s,
+        r.change_reason
+    FROM json_to_recordset(%(records)s::json) AS {_RECORD}
+    ON CONFLICT DO NOTHING
+    RETURNING id"""
+
+_UPDATE: LiteralString = f"""
+    WITH r AS MATERIALIZED (SELECT * FROM json_to_recordset(%(records)s::json) AS {_RECORD}),
+    archived AS (
+        INSERT INTO memory.version (organisation_id, memory_id, version, change, changed_at, changed_by, reason, state)
+        SELECT m.organisation_id, m.id, m.version, m.change, m.updated_at, m.changed_by, m.change_reason, r.past
+        FROM r JOIN memory.memory m ON m.organisation_id = %(organisation)s AND m.id = r.id
+        ON CONFLICT DO NOTHING)
+    UPDATE memory.memory m SET
+        team_id = r.team_id, project = r.project, kind = r.kind, title = r.title, body = r.body, tags = r.tags,
+        source_connector = r.source_connector, source_external_id = r.source_external_id,
+        source_url = r.source_url, source_author = r.source_author, source_updated_at = r.source_updated_at,
+        privacy = r.privacy, status = r.status, status_reason = r.status_reason, valid_from = r.valid_from,
+        valid_to = r.valid_to, superseded_by = r.superseded_by, occurred_at = r.occurred_at,
+        created_at = r.created_at, updated_at = r.updated_at, deleted_at = r.deleted_at, version = r.version,
+        importance = r.importance, pinned = r.pinned, encryption = r.encryption, trust = r.trust,
+        change = r.change, changed_by = %(person)s, change_reason = r.change_reason
+    FROM r WHERE m.organisation_id = %(organisation)s AND m.id = r.id"""
+
+_EVENTS: dict[Change, EventType] = {
+    "created": "memory.created",
+    "edited": "memory.updated",
+    "status": "memory.updated",
+    "deleted": "memory.deleted",
+    "restored": "memory.restored",
+    "imported": "memory.updated",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One change: the locked memory as it was, and as it shall be."""
+
+    before: Memory
+    after: Memory
+    change: Change
+    reason: str | None = None
+
+
+async def insert_many(
+    connection: Connection, log: EventLog, who: Principal, memories: Sequence[Memory], *, change: Change = "created"
+) -> set[UUID]:
+    """Store new memories in one statement and append ``memory.created`` for each.
+
+    Returns the ids that were stored; the others lost to a row with the same id, or the same source item of the
+    same person. ``created_by`` must be the caller (row-level security).
+    """
+    if not memories:
+        return set()
+    records = [_record(memory, change, None) for memory in memories]
+    stored = await rows(
+        connection,
+        _INSERT,
+        {"organisation": who.organisation, "person": who.person, "records": to_json(records).decode()},
+    )
+    ids = {found["id"] for found in stored}
+    await log.append(connection, [_event("memory.created", memory) for memory in memories if memory.id in ids])
+    return ids
+
+
+async def update(
+    connection: Connection,
+    log: EventLog,
+    who: Principal,
+    before: Memory,
+    after: Memory,
+    *,
+    change: Change,
+    at: datetime,
+    reason: str | None = None,
+) -> Memory:
+    """Write one change of a memory that ``get(…, lock=True)`` returned; see ``update_many``."""
+    return (await update_many(connection, log, who, [Revision(before, after, change, reason)], at=at))[0]
+
+
+async def update_many(
+    connection: Connection, log: EventLog, who: Principal, revisions: Sequence[Revision], *, at: datetime
+) -> list[Memory]:
+    """Archive each past state, write the new one, append its event; all in one statement each.
+
+    The new version is the old one plus 1 and ``updated_at`` is ``at``, except for an import, which keeps the
+    version and time it brings. Returns the memories as stored, in the order given.
+    """
+    if not revisions:
+        return []
+    stored = [_next(revision, at) for revision in revisions]
+    records = [
+        _record(memory, revision.change, revision.reason) | {"past": revision.before}
+        for memory, revision in zip(stored, revisions, strict=True)
+    ]
+    await connection.execute(
+        _UPDATE, {"organisation": who.organisation, "person": who.person, "records": to_json(records).decode()}
+    )
+    events = [_event(_EVENTS[one.change], memory) for one, memory in zip(revisions, stored, strict=True)]
+    await log.append(connection, events)
+    return stored
+
+
+async def purge(connection: Connection, log: EventLog, who: Principal, memory: Memory, *, at: datetime) -> None:
+    """Erase a memory: its row, versions, links (by cascade) and the events that carry its text."""
+    await connection.execute(
+        "DELETE FROM memory.memory WHERE organisation_id = %s AND id = %s", (who.organisation, memory.id)
+    )
+    await log.forget(connection, who.organisation, memory.id)
+    gone = Event(
+        id=new_id(),
+        type="memory.purged",
+        organisation_id=who.organisation,
+        subject=memory.id,
+        version=memory.version + 1,
+        occurred_at=at,
+        data={},
+    )
+    await log.append(connection, [gone])
+
+
+async def find_many(
+    connection: Connection, who: Principal, ids: Iterable[UUID], *, lock: bool = False, deleted: bool = False
+) -> list[Memory]:
+    """The memories among ``ids`` the caller may see, by id; deleted ones only with ``deleted``.
+
+    ``lock`` holds them against other writers until the transaction ends; ids are locked in order, so that two
+    writers of the same memories wait for each other instead of deadlocking.
+    """
+    query: LiteralString = (
+        f"SELECT {COLUMNS} FROM memory.memory m WHERE m.organisation_id = %(organisation)s AND m.id = ANY (%(ids)s)"
+        " AND (%(deleted)s OR m.deleted_at IS NULL) ORDER BY m.id"
+    )
+    found = await rows(
+        connection,
+        query + " FOR UPDATE" if lock else query,
+        {"organisation": who.organisation, "ids": list(ids), "deleted": deleted},
+    )
+    return [memory_of(one) for one in found]
+
+
+async def get(connection: Connection, who: Principal, id: UUID, *, lock: bool = False, deleted: bool = False) -> Memory:
+    """One memory; raises ``NotFound`` when it is absent, deleted (without ``deleted``) or not the caller's to see."""
+    found = await find_many(connection, who, [id], lock=lock, deleted=deleted)
+    if not found:
+        raise NotFound
+    return found[0]
+
+
+async def find_by_source(
+    connection: Connection, who: Principal, keys: Sequence[tuple[str, str]], *, lock: bool = False
+) -> list[Memory]:
+    """The caller's memories of these ``(connector, external_id)``, deleted ones included, by id."""
+    if not keys:
+        return []
+    query: LiteralString = (
+        f"SELECT {COLUMNS} FROM memory.memory m"
+        " JOIN unnest(%(connectors)s::text[], %(externals)s::text[]) AS k(connector, external)"
+        " ON m.source_connector = k.connector AND m.source_external_id = k.external"
+        " WHERE m.organisation_id = %(organisation)s AND m.created_by = %(person)s"
+        " AND m.source_external_id IS NOT NULL ORDER BY m.id"
+    )
+    parameters = {
+        "organisation": who.organisation,
+        "person": who.person,
+        "connectors": [connector for connector, _ in keys],
+        "externals": [external for _, external in keys],
+    }
+    found = await rows(connection, query + " FOR UPDATE OF m" if lock else query, parameters)
+    return [memory_of(one) for one in found]
+
+
+async def touch_sources(connection: Connection, who: Principal, seen: Sequence[tuple[UUID, datetime]]) -> None:
+    """Note that a source was seen unchanged at a later time, so that anything older is ignored; no new version."""
+    if not seen:
+        return
+    await connection.execute(
+        "UPDATE memory.memory m SET source_updated_at = s.updated_at"
+        " FROM unnest(%s::uuid[], %s::timestamptz[]) AS s(id, updated_at)"
+        " WHERE m.organisation_id = %s AND m.id = s.id",
+        ([id for id, _ in seen], [updated_at for _, updated_at in seen], who.organisation),
+    )
+
+
+def memory_of(found: Row) -> Memory:
+    """The memory in a row of ``COLUMNS``; rows were validated when they were written, so not again here."""
+    source = None
+    if found["source_connector"] is not None:
+        source = Source.model_construct(
+            connector=found["source_connector"],
+            external_id=found["source_external_id"],
+            url=found["source_url"],
+            author=found["source_author"],
+            updated_at=_utc(found["source_updated_at"]),
+        )
+    return Memory.model_construct(
+        organisation_id=found["organisation_id"],
+        id=found["id"],
+        team_id=found["team_id"],
+        project=found["project"],
+        kind=found["kind"],
+        title=found["title"],
+        body=found["body"],
+        tags=found["tags"],
+        source=source,
+        privacy=Privacy(found["privacy"]),
+        status=Status(found["status"]),
+        status_reason=found["status_reason"],
+        valid_from=_utc(found["valid_from"]),
+        valid_to=_utc(found["valid_to"]),
+        superseded_by=found["superseded_by"],
+        occurred_at=_utc(found["occurred_at"]),
+        created_at=_utc(found["created_at"]),
+        updated_at=_utc(found["updated_at"]),
+        deleted_at=_utc(found["deleted_at"]),
+        created_by=found["created_by"],
+        version=found["version"],
+        importance=found["importance"],
+        pinned=found["pinned"],
+        encryption=found["encryption"],
+        trust=Trust(found["trust"]),
+    )
+
+
+def _utc(moment: datetime | None) -> Any:
+    # PostgreSQL answers in the session's time zone; what leaves here is in UTC wherever the server runs.
+    return None if moment is None else moment.astimezone(UTC)
+
+
+def _record(memory: Memory, change: Change, reason: str | None) -> dict[str, Any]:
+    record = dict(memory.__dict__)
+    source: Source | None = record.pop("source")
+    if source is not None:
+        record |= {f"source_{name}": value for name, value in source.__dict__.items()}
+    return record | {"change": change, "change_reason": reason}
+
+
+def _next(revision: Revision, at: datetime) -> Memory:
+    if revision.change == "imported":
+        return revision.after
+    return revision.after.model_copy(update={"version": revision.before.version + 1, "updated_at": at})
+
+
+def _event(type: EventType, memory: Memory) -> Event:
+    return Event.model_construct(
+        id=new_id(),
+        type=type,
+        organisation_id=memory.organisation_id,
+        subject=memory.id,
+        version=memory.version,
+        occurred_at=memory.updated_at,
+        data={"memory": memory.model_dump(mode="json")},
+    )
+
+
+async def find_row(connection: Connection, who: Principal, id: UUID) -> Row | None:
+    """The raw row with ``change``, ``changed_by`` and ``change_reason`` of the current version, deleted ones too."""
+    return await row(
+        connection,
+        f"SELECT {COLUMNS}, m.change, m.changed_by, m.change_reason FROM memory.memory m"
+        " WHERE m.organisation_id = %s AND m.id = %s",
+        (who.organisation, id),
+    )

@@ -1,0 +1,13 @@
+"""Transactions that lost a race: which failures mean that running the whole transaction again will do."""
+
+from __future__ import annotations
+
+from psycopg.errors import DeadlockDetected, SerializationFailure
+
+
+class Raced(Exception):
+    """Another transaction stored the same source item first; the next attempt sees its row."""
+
+
+RACES = (Raced, DeadlockDetected, SerializationFailure)
+"""Failures that left nothing behind and that another attempt gets past."""

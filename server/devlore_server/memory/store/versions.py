@@ -1,0 +1,74 @@
+"""Rows of ``memory.version``: past states of memories, read and imported; ``store.memories`` archives them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import LiteralString
+from uuid import UUID
+
+from pydantic_core import to_json
+
+from devlore.types import Memory, Version
+from devlore_server.kit.auth import Principal
+from devlore_server.kit.db import Connection, Row, rows
+
+_COLUMNS: LiteralString = "v.memory_id, v.version, v.change, v.changed_at, v.changed_by, v.reason, v.state"
+
+
+async def past(
+    connection: Connection, who: Principal, memory_id: UUID, *, below: int | None = None, limit: int = 200
+) -> list[Version]:
+    """Past versions of a memory, newest first, starting below version ``below``."""
+    found = await rows(
+        connection,
+        f"SELECT {_COLUMNS} FROM memory.version v WHERE v.organisation_id = %s AND v.memory_id = %s"
+        " AND v.version < coalesce(%s, 2147483647) ORDER BY v.version DESC LIMIT %s",
+        (who.organisation, memory_id, below, limit),
+    )
+    return [_version_of(one) for one in found]
+
+
+async def find(connection: Connection, who: Principal, memory_id: UUID, version: int) -> Version | None:
+    """One past version, or None."""
+    found = await past(connection, who, memory_id, below=version + 1, limit=1)
+    return found[0] if found and found[0].version == version else None
+
+
+async def past_of_many(connection: Connection, who: Principal, ids: Sequence[UUID]) -> dict[UUID, list[Version]]:
+    """Every past version of these memories, oldest first."""
+    found = await rows(
+        connection,
+        f"SELECT {_COLUMNS} FROM memory.version v WHERE v.organisation_id = %s AND v.memory_id = ANY (%s)"
+        " ORDER BY v.memory_id, v.version",
+        (who.organisation, list(ids)),
+    )
+    grouped: dict[UUID, list[Version]] = {}
+    for one in found:
+        grouped.setdefault(one["memory_id"], []).append(_version_of(one))
+    return grouped
+
+
+async def insert_many(connection: Connection, who: Principal, versions: Sequence[Version]) -> None:
+    """Store imported past versions; the ones that are there already stay as they are."""
+    if not versions:
+        return
+    await connection.execute(
+        "INSERT INTO memory.version"
+        " (organisation_id, memory_id, version, change, changed_at, changed_by, reason, state)"
+        " SELECT %s, r.memory_id, r.version, r.change, r.changed_at, r.changed_by, r.reason, r.memory"
+        " FROM json_to_recordset(%s::json) AS r(memory_id uuid, version integer, change text, changed_at timestamptz,"
+        " changed_by uuid, reason text, memory jsonb) ON CONFLICT DO NOTHING",
+        (who.organisation, to_json(list(versions)).decode()),
+    )
+
+
+def _version_of(found: Row) -> Version:
+    return Version.model_construct(
+        memory_id=found["memory_id"],
+        version=found["version"],
+        change=found["change"],
+        changed_at=found["changed_at"],
+        changed_by=found["changed_by"],
+        reason=found["reason"],
+        memory=Memory.model_validate(found["state"]),
+    )
