@@ -15,13 +15,14 @@ from devlore.calls import Answer, Attempts, Call, Lines, Listing, Retry, problem
 
 T = TypeVar("T")
 
-DEFAULT_URL = "http://127.0.0.1:7700"
+DEFAULT_PORT = "7700"
 """Where a Devlore of the individual tier listens."""
 
 
 def address(base_url: str | None) -> str:
-    """The server's address: given, or from ``DEVLORE_URL``, or this machine's."""
-    return (base_url or os.environ.get("DEVLORE_URL") or DEFAULT_URL).rstrip("/")
+    """The server's address: given, or from ``DEVLORE_URL``, or this machine's at ``DEVLORE_PORT``."""
+    own = f"http://127.0.0.1:{os.environ.get('DEVLORE_PORT') or DEFAULT_PORT}"
+    return (base_url or os.environ.get("DEVLORE_URL") or own).rstrip("/")
 
 
 def is_loopback(url: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 import devlore
 from devlore import problems
-from devlore.transport import DEFAULT_URL, address, http_options, is_loopback
+from devlore.transport import address, http_options, is_loopback
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
@@ -31,7 +31,10 @@ def test_other_names_are_attribute_errors() -> None:
 
 def test_the_address_is_given_or_from_the_environment_or_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DEVLORE_URL", raising=False)
-    assert address(None) == DEFAULT_URL
+    monkeypatch.delenv("DEVLORE_PORT", raising=False)
+    assert address(None) == "http://127.0.0.1:7700"
+    monkeypatch.setenv("DEVLORE_PORT", "7801")
+    assert address(None) == "http://127.0.0.1:7801"
     monkeypatch.setenv("DEVLORE_URL", "http://memory.example:80/")
     assert address(None) == "http://memory.example:80"
     assert address("http://10.0.0.1") == "http://10.0.0.1"

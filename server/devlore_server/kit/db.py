@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, LiteralString
 
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncConnection, AsyncCursor, OperationalError
 from psycopg.rows import TupleRow, dict_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from devlore.problems import Unavailable
 from devlore_server.kit.auth import NIL, Principal
 
 Connection = AsyncConnection[TupleRow]
@@ -19,12 +20,14 @@ _CONTEXT: LiteralString = (
     "SELECT set_config('app.organisation', %s, true), set_config('app.person', %s, true),"
     " set_config('app.teams', %s, true)"
 )
+_SNAPSHOT: LiteralString = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 
 class Database:
     """A pool of connections as ``devlore_app``; opened once in the composition root."""
 
     def __init__(self, url: str, *, min_size: int = 1, max_size: int = 10) -> None:
+        self._max_size = max_size
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url, min_size=min_size, max_size=max_size, open=False, timeout=10, check=None, name="devlore"
         )
@@ -42,17 +45,61 @@ class Database:
             await connection.execute("SELECT 1")
 
     @asynccontextmanager
-    async def transaction(self, who: Principal | None) -> AsyncIterator[Connection]:
+    async def transaction(self, who: Principal | None, *, snapshot: bool = False) -> AsyncIterator[Connection]:
         """A transaction that sees what ``who`` may see; ``None`` sees no tenant row at all.
 
         The context is set for the transaction only (SECURITY: a session ``SET`` would reach the
-        pool's next borrower). Commits on leaving, rolls back on an exception.
+        pool's next borrower). Commits on leaving, rolls back on an exception. With ``snapshot`` every
+        statement sees the same moment, and nothing can be written. Raises ``Unavailable`` when
+        PostgreSQL does not answer; nothing was changed then.
         """
-        async with self._pool.connection() as connection, connection.transaction():
-            if who is not None:
-                teams = "{" + ",".join(str(t) for t in sorted(who.teams)) + "}"
-                await connection.execute(_CONTEXT, (str(who.organisation), str(who.person), teams))
-            yield connection
+        async with AsyncExitStack() as stack:
+            yield await self._begin(stack, who, snapshot)
+
+    async def statement(self, query: LiteralString, parameters: Any = None) -> Row | None:
+        """Run one statement in a transaction of its own, in a single round trip; its first row.
+
+        The statement sets the context it needs itself (a function's ``set_config(…, true)``), and doing it
+        twice must be the same as once: a connection that died under it is replaced and it is sent again.
+        Raises ``Unavailable`` when PostgreSQL does not answer.
+        """
+        for tries_left in range(self._max_size, -1, -1):
+            try:
+                async with self._pool.connection() as connection:
+                    await connection.set_autocommit(True)
+                    try:
+                        return await row(connection, query, parameters)
+                    finally:
+                        if not connection.closed:
+                            await connection.set_autocommit(False)
+            except PoolTimeout as error:
+                raise Unavailable("The database does not answer.") from error
+            except OperationalError as error:
+                if tries_left == 0:
+                    raise Unavailable("The database does not answer.") from error
+        raise AssertionError("unreachable")
+
+    async def _begin(self, stack: AsyncExitStack, who: Principal | None, snapshot: bool) -> Connection:
+        # After a restart of PostgreSQL the pool still holds dead connections. Nothing has been done on them yet,
+        # so the next is tried, one more often than there can be dead ones.
+        for tries_left in range(self._max_size, -1, -1):
+            attempt = AsyncExitStack()
+            try:
+                async with attempt:
+                    connection = await attempt.enter_async_context(self._pool.connection())
+                    await attempt.enter_async_context(connection.transaction())
+                    if snapshot:
+                        await connection.execute(_SNAPSHOT)
+                    if who is not None:
+                        await connection.execute(_CONTEXT, _context(who))
+                    await stack.enter_async_context(attempt.pop_all())
+                    return connection
+            except PoolTimeout as error:
+                raise Unavailable("The database does not answer.") from error
+            except OperationalError as error:
+                if tries_left == 0:
+                    raise Unavailable("The database does not answer.") from error
+        raise AssertionError("unreachable")
 
 
 def system(organisation: Any, person: Any = NIL) -> Principal:
@@ -60,10 +107,12 @@ def system(organisation: Any, person: Any = NIL) -> Principal:
     return Principal(organisation=organisation, person=person)
 
 
-async def rows(connection: Connection, query: LiteralString, parameters: Any = None) -> list[Row]:
-    """Every row of a query, as dicts."""
+async def rows(
+    connection: Connection, query: LiteralString, parameters: Any = None, *, prepare: bool | None = None
+) -> list[Row]:
+    """Every row of a query, as dicts; ``prepare=False`` has it planned anew for these parameters."""
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(query, parameters)
+        await cursor.execute(query, parameters, prepare=prepare)
         return await cursor.fetchall()
 
 
@@ -73,3 +122,7 @@ async def row(connection: Connection, query: LiteralString, parameters: Any = No
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(query, parameters)
         return await cursor.fetchone()
+
+
+def _context(who: Principal) -> tuple[str, str, str]:
+    return str(who.organisation), str(who.person), "{" + ",".join(str(team) for team in sorted(who.teams)) + "}"

@@ -14,6 +14,8 @@ from devlore_server.kit.auth import Principal
 _EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 _NULLABLE = {"project", "team_id"}
+KEY_LIMIT = 2_000
+"""Longest value that is part of a key, in bytes of UTF-8: an entry of PostgreSQL's B-tree has 2,704 at most."""
 
 NO_SUCH_TEAM = "You are not a member of such a team."
 NO_SUCH_MEMORY = "There is no such memory."
@@ -38,6 +40,7 @@ def check_draft(who: Principal, draft: MemoryDraft) -> Invalid | None:
         *_check_time("/valid_from", draft.valid_from),
         *_check_time("/source/updated_at", draft.source.updated_at if draft.source else None),
         *_check_team(who, draft.privacy, draft.team_id),
+        *check_key("/source/external_id", draft.source.external_id if draft.source else None),
         *_check_targets(draft),
     ]
     return refuse_all(found) if found else None
@@ -83,6 +86,13 @@ def check_visible(draft: MemoryDraft, visible: set[UUID]) -> Invalid | None:
     return refuse_all(found) if found else None
 
 
+def check_key(pointer: str, value: str | None) -> list[tuple[str, str]]:
+    """Why a value cannot be part of a key: it is too long in bytes."""
+    if value is not None and len(value) * 4 > KEY_LIMIT and len(value.encode()) > KEY_LIMIT:
+        return [(pointer, f"This has at most {KEY_LIMIT} bytes of UTF-8.")]
+    return []
+
+
 def _check_body(body: str) -> list[tuple[str, str]]:
     # Only a body long enough to pass the limit in 4-byte characters is worth encoding.
     if len(body) * 4 > BODY_LIMIT and len(body.encode()) > BODY_LIMIT:
@@ -105,12 +115,14 @@ def _check_team(who: Principal, privacy: Privacy, team: UUID | None) -> list[tup
 
 
 def _check_targets(draft: MemoryDraft) -> list[tuple[str, str]]:
-    found = []
+    found: list[tuple[str, str]] = []
     for index, link in enumerate(draft.links):
+        pointer = f"/links/{index}/target"
         if link.target_kind is not TargetKind.MEMORY:
+            found += check_key(pointer, link.target)
             continue
         try:
             UUID(link.target)
         except ValueError:
-            found.append((f"/links/{index}/target", "A link to a memory names its id."))
+            found.append((pointer, "A link to a memory names its id."))
     return found

@@ -12,7 +12,7 @@ from devlore.types import LinkDraft, LinkType, Memory, MemoryDraft, Status, Targ
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import Connection
 from devlore_server.kit.log import EventLog
-from devlore_server.memory.checks import refuse
+from devlore_server.memory.checks import check_key, refuse
 from devlore_server.memory.store import checkpoints, claims, links, memories
 from devlore_server.memory.store.claims import Claim
 from devlore_server.memory.store.links import NewLink
@@ -110,10 +110,19 @@ def _awaits_successor(memory: Memory) -> bool:
 def _spoken_for(batch: Ingest, outcomes: Sequence[Outcome | Invalid]) -> dict[UUID, tuple[Memory, Claim]]:
     """The stored memories with what the batch claims of each; the last word on an item counts."""
     return {
-        outcome.memory.id: (outcome.memory, Claim(one.status, one.status_reason, one.superseded_by))
+        outcome.memory.id: (outcome.memory, _claim_of(one))
         for one, outcome in zip(batch.drafts, outcomes, strict=True)
         if isinstance(outcome, Outcome) and not outcome.outdated
     }
+
+
+def _claim_of(one: IngestDraft) -> Claim:
+    # What holds needs no reason and has no successor, whatever a source may write beside it.
+    if one.status is Status.ACTIVE:
+        return Claim()
+    # No memory can have a longer external id, so none will ever arrive under it.
+    successor = None if check_key("", one.superseded_by) else one.superseded_by
+    return Claim(one.status, one.status_reason, successor)
 
 
 async def _new_claims(

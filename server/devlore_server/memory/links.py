@@ -11,7 +11,7 @@ from devlore.types import Link, LinkDraft, LinkType, TargetKind
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.clock import Clock, utc_now
 from devlore_server.kit.db import Connection, Database
-from devlore_server.memory.checks import NO_SUCH_MEMORY, refuse
+from devlore_server.memory.checks import NO_SUCH_MEMORY, check_key, refuse, refuse_all
 from devlore_server.memory.store import links, memories
 from devlore_server.memory.store.links import NewLink
 
@@ -73,6 +73,8 @@ def memory_link(type: LinkType, target: UUID) -> LinkDraft:
 
 async def _checked(connection: Connection, who: Principal, id: UUID, draft: LinkDraft) -> LinkDraft:
     if draft.target_kind is not TargetKind.MEMORY:
+        if too_long := check_key("/target", draft.target):
+            raise refuse_all(too_long)
         return draft
     try:
         target = UUID(draft.target)

@@ -23,6 +23,8 @@ from devlore_server.memory.store.races import RACES
 from devlore_server.memory.upsert import Outcome, store_drafts
 from devlore_server.ports import Ingest, IngestResult
 
+__all__ = ["Expected", "Filters", "MemoryService", "bulk_result"]
+
 T = TypeVar("T")
 Expected = frozenset[int] | None
 """The versions If-Match names; None is any."""

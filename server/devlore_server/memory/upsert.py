@@ -9,7 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from devlore.problems import Invalid
-from devlore.types import Memory, MemoryDraft, Privacy, Status
+from devlore.types import Memory, MemoryDraft, Privacy, Status, TargetKind
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import Connection
 from devlore_server.kit.ids import new_id
@@ -119,12 +119,12 @@ async def _known(connection: Connection, who: Principal, drafts: Sequence[Memory
 def _sort_in(work: _Work, who: Principal, index: int, draft: MemoryDraft, stored: Memory | None, at: datetime) -> None:
     if stored is None:
         memory = work.fresh[index] = _new(who, draft, at)
-        work.links += [NewLink(memory.id, link) for link in draft.links]
+        work.links += _links(memory.id, draft)
         return
     if _older(draft, stored):
         work.unchanged[index] = Outcome("unchanged", stored, outdated=True)
         return
-    work.links += [NewLink(stored.id, link) for link in draft.links]
+    work.links += _links(stored.id, draft)
     after = _merged(stored, draft)
     if stored.deleted_at is not None:
         work.revisions[index] = Revision(stored, after, "restored")
@@ -151,6 +151,16 @@ async def _write(
         | {index: Outcome("updated", memory) for index, memory in zip(work.revisions, stored, strict=True)}
         | work.unchanged
     )
+
+
+def _links(memory_id: UUID, draft: MemoryDraft) -> list[NewLink]:
+    # An id can be spelled in several ways, a stored link only in one.
+    return [
+        NewLink(memory_id, link.model_copy(update={"target": str(UUID(link.target))}))
+        if link.target_kind is TargetKind.MEMORY
+        else NewLink(memory_id, link)
+        for link in draft.links
+    ]
 
 
 def _by_source(memory: Memory) -> tuple[str, str]:

@@ -55,7 +55,8 @@ CREATE POLICY tenant ON log.parked
 GRANT SELECT, INSERT, UPDATE, DELETE ON log.parked TO devlore_app;
 
 -- Consumers serve every organisation, so they read through definer functions owned by the one role that bypasses
--- row-level security and has SELECT on nothing else it does not need.
+-- row-level security and has SELECT on nothing else it does not need. The owner changes last: who has given a function
+-- away can no longer say who may run it.
 GRANT SELECT ON log.event, log.parked TO devlore_search;
 
 CREATE FUNCTION log.read_after(after_xid xid8, after_seq bigint, types text[], most integer)
@@ -71,16 +72,25 @@ AS $$
     ORDER BY e.xid, e.seq
     LIMIT most
 $$;
-ALTER FUNCTION log.read_after OWNER TO devlore_search;
 REVOKE ALL ON FUNCTION log.read_after FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION log.read_after TO devlore_app;
+ALTER FUNCTION log.read_after OWNER TO devlore_search;
 
-CREATE FUNCTION log.head() RETURNS TABLE (xid xid8, seq bigint)
+-- The last committed event, and the last that no transaction still open can overtake; no row while the log is empty.
+CREATE FUNCTION log.ends()
+RETURNS TABLE (settled_xid xid8, settled_seq bigint, head_xid xid8, head_seq bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, log
-AS $$ SELECT e.xid, e.seq FROM log.event e ORDER BY e.xid DESC, e.seq DESC LIMIT 1 $$;
-ALTER FUNCTION log.head OWNER TO devlore_search;
-REVOKE ALL ON FUNCTION log.head FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION log.head TO devlore_app;
+AS $$
+    SELECT coalesce(settled.xid, '0'), coalesce(settled.seq, 0), head.xid, head.seq
+    FROM (SELECT e.xid, e.seq FROM log.event e ORDER BY e.xid DESC, e.seq DESC LIMIT 1) AS head
+    LEFT JOIN LATERAL (
+        SELECT e.xid, e.seq FROM log.event e
+        WHERE e.xid < pg_snapshot_xmin(pg_current_snapshot())
+        ORDER BY e.xid DESC, e.seq DESC LIMIT 1) AS settled ON true
+$$;
+REVOKE ALL ON FUNCTION log.ends FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION log.ends TO devlore_app;
+ALTER FUNCTION log.ends OWNER TO devlore_search;
 
 CREATE FUNCTION log.lag(after_xid xid8, after_seq bigint, types text[], most integer) RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, log
@@ -89,13 +99,46 @@ AS $$
         SELECT 1 FROM log.event e
         WHERE (e.xid, e.seq) > (after_xid, after_seq) AND e.type = ANY (types) LIMIT most) AS waiting
 $$;
-ALTER FUNCTION log.lag OWNER TO devlore_search;
 REVOKE ALL ON FUNCTION log.lag FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION log.lag TO devlore_app;
+ALTER FUNCTION log.lag OWNER TO devlore_search;
 
 CREATE FUNCTION log.parked_count(of_consumer text) RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, log
 AS $$ SELECT count(*) FROM log.parked p WHERE p.consumer = of_consumer $$;
-ALTER FUNCTION log.parked_count OWNER TO devlore_search;
 REVOKE ALL ON FUNCTION log.parked_count FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION log.parked_count TO devlore_app;
+ALTER FUNCTION log.parked_count OWNER TO devlore_search;
+
+CREATE FUNCTION log.read_parked(of_consumer text)
+RETURNS TABLE (organisation_id uuid, id uuid, type text, subject uuid, version integer, occurred_at timestamptz,
+               data jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, log
+AS $$
+    SELECT e.organisation_id, e.id, e.type, e.subject, e.version, e.occurred_at, e.data
+    FROM log.parked p JOIN log.event e ON e.organisation_id = p.organisation_id AND e.id = p.event_id
+    WHERE p.consumer = of_consumer ORDER BY e.xid, e.seq
+$$;
+REVOKE ALL ON FUNCTION log.read_parked FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION log.read_parked TO devlore_app;
+ALTER FUNCTION log.read_parked OWNER TO devlore_search;
+
+-- After a restore from a dump into a new cluster, transactions are numbered from the start again, below those of the
+-- restored events: new ones would never come after them. Such events go to the front, and every cursor with them.
+-- Returns the number no position can have reached yet.
+GRANT UPDATE (xid) ON log.event TO devlore_search;
+GRANT SELECT, UPDATE ON log.consumer TO devlore_search;
+CREATE FUNCTION log.adopt() RETURNS xid8
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, log
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM log.event e WHERE e.xid >= pg_snapshot_xmax(pg_current_snapshot())) THEN
+        UPDATE log.event SET xid = '1' WHERE event.xid >= pg_snapshot_xmax(pg_current_snapshot());
+        UPDATE log.consumer SET xid = '0', seq = 0, updated_at = now();
+    END IF;
+    RETURN pg_snapshot_xmax(pg_current_snapshot());
+END
+$$;
+REVOKE ALL ON FUNCTION log.adopt FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION log.adopt TO devlore_app;
+ALTER FUNCTION log.adopt OWNER TO devlore_search;

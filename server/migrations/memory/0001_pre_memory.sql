@@ -43,7 +43,8 @@ CREATE TABLE memory.memory (
 -- One memory per external item and person: a wider key would tell a caller that someone else's private row exists.
 CREATE UNIQUE INDEX memory_source ON memory.memory (organisation_id, created_by, source_connector, source_external_id)
     WHERE source_external_id IS NOT NULL;
-CREATE INDEX memory_recent ON memory.memory (organisation_id, created_at DESC, id DESC);
+-- Without the id that orders ties: before its first ANALYZE the planner would skip-scan this index to find ids.
+CREATE INDEX memory_recent ON memory.memory (organisation_id, created_at DESC);
 
 ALTER TABLE memory.memory ENABLE ROW LEVEL SECURITY;
 ALTER TABLE memory.memory FORCE ROW LEVEL SECURITY;
@@ -157,13 +158,13 @@ AS $$
     WHERE (m.organisation_id, m.id) > (after_organisation, after_id) AND m.deleted_at IS NULL
     ORDER BY m.organisation_id, m.id LIMIT most
 $$;
-ALTER FUNCTION memory.scan OWNER TO devlore_search;
 REVOKE ALL ON FUNCTION memory.scan FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION memory.scan TO devlore_app;
+ALTER FUNCTION memory.scan OWNER TO devlore_search;
 
 CREATE FUNCTION memory.count_all() RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, memory
 AS $$ SELECT count(*) FROM memory.memory m WHERE m.deleted_at IS NULL $$;
-ALTER FUNCTION memory.count_all OWNER TO devlore_search;
 REVOKE ALL ON FUNCTION memory.count_all FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION memory.count_all TO devlore_app;
+ALTER FUNCTION memory.count_all OWNER TO devlore_search;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -67,6 +68,7 @@ async def test_links_of_a_draft_are_stored_with_it(http: httpx2.AsyncClient) -> 
     target = await created(http)
     drafts = [
         {"type": "fixes", "target_kind": "memory", "target": target["id"].upper()},
+        {"type": "fixes", "target_kind": "memory", "target": "{" + target["id"] + "}"},
         {"target_kind": "url", "target": "https://example.org/1", "note": "the ticket"},
         {"target_kind": "url", "target": "https://example.org/1"},
     ]
@@ -106,6 +108,8 @@ async def test_a_link_to_what_one_cannot_see_is_refused_like_one_to_nothing(
         ({"valid_from": "9999-12-31T23:00:00-12:00"}, ["/valid_from"]),
         ({"source": {"connector": "git", "updated_at": "9999-12-31T23:59:59Z"}}, ["/source/updated_at"]),
         ({"source": {"connector": "git", "external_id": ""}}, ["/source/external_id"]),
+        ({"source": {"connector": "git", "external_id": "日" * 667}}, ["/source/external_id"]),
+        ({"links": [{"target_kind": "url", "target": "日" * 667}]}, ["/links/0/target"]),
         ({"privacy": "team"}, ["/team_id"]),
         ({"links": [{"target_kind": "url", "target": "a\0"}]}, ["/links/0/target"]),
         ({"id": "0199aa00-0000-7000-8000-000000000001"}, ["/id"]),
@@ -118,6 +122,18 @@ async def test_bad_input_names_each_place(http: httpx2.AsyncClient, draft: dict[
     assert (await http.get("/v1/memories")).json()["items"] == []
 
 
+async def test_the_longest_keys_can_be_stored(http: httpx2.AsyncClient) -> None:
+    # Random, because PostgreSQL compresses what repeats.
+    shuffled = random.Random(7).sample([chr(0x4E00 + n) for n in range(666)], 666)
+    key, connector = "".join(shuffled), "c" * 40
+    links = [{"type": "near_duplicate", "target_kind": "commit", "target": key}]
+    memory = await created(http, source={"connector": connector, "external_id": key}, links=links)
+    path = f"/v1/memories/{memory['id']}/links"
+    assert (await http.get(path)).json()["items"][0]["target"] == key
+    assert (await http.post(path, json={"target_kind": "ticket", "target": key})).status_code == 201
+    assert pointers(await http.post(path, json={"target_kind": "url", "target": key + "日"})) == ["/target"]
+
+
 async def test_a_body_is_limited_in_bytes_not_in_characters(http: httpx2.AsyncClient) -> None:
     fits = "é" * 524_288
     assert (await http.post("/v1/memories", json={"body": fits})).status_code == 201
@@ -125,7 +141,9 @@ async def test_a_body_is_limited_in_bytes_not_in_characters(http: httpx2.AsyncCl
     assert pointers(await http.post("/v1/memories", json={"body": "x" * 1_048_577})) == ["/body"]
 
 
-@pytest.mark.parametrize("body", [rb'{"title": "\ud800"}', rb'{"tags": ["\udfff"]}', rb'{"\ud800": 1}', b'{"title": "\xff"}'])
+@pytest.mark.parametrize(
+    "body", [rb'{"title": "\ud800"}', rb'{"tags": ["\udfff"]}', rb'{"\ud800": 1}', b'{"title": "\xff"}']
+)
 async def test_what_is_no_unicode_is_refused_not_a_crash(http: httpx2.AsyncClient, body: bytes) -> None:
     answer = await http.post("/v1/memories", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422)

@@ -37,7 +37,9 @@ async def test_a_deleted_memory_is_gone_and_comes_back(http: httpx2.AsyncClient,
     assert (restored.status_code, restored.headers["etag"]) == (200, '"3"')
     assert restored.json() == memory | {"version": 3, "updated_at": restored.json()["updated_at"]}
     types = ["memory.created", "memory.deleted", "memory.restored"]
-    assert [(e.type, e.version) for _, e in await log.read(START, types, 10)] == list(zip(types, [1, 2, 3], strict=True))
+    assert [(e.type, e.version) for _, e in await log.read(START, types, 10)] == list(
+        zip(types, [1, 2, 3], strict=True)
+    )
 
 
 async def test_deleting_twice_or_nothing_is_not_found(http: httpx2.AsyncClient) -> None:

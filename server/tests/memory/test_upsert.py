@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 
 from devlore_server.kit.auth import Principal
+from devlore_server.kit.db import Database
 from devlore_server.kit.log import START, EventLog
 
 from .conftest import Enter, created
@@ -118,9 +119,7 @@ async def test_concurrent_upserts_of_one_item_make_one_memory(http: httpx2.Async
 
 async def test_racing_updates_keep_the_newest(http: httpx2.AsyncClient) -> None:
     days = [7, 3, 9, 1, 8, 2]
-    await asyncio.gather(
-        *(http.post("/v1/memories", json={"title": f"day {day}", "source": at(day)}) for day in days)
-    )
+    await asyncio.gather(*(http.post("/v1/memories", json={"title": f"day {day}", "source": at(day)}) for day in days))
     (memory,) = (await http.get("/v1/memories")).json()["items"]
     assert memory["title"] == "day 9"
 
@@ -129,9 +128,24 @@ async def test_bulks_that_cross_each_other_store_each_item_once(http: httpx2.Asy
     names = [f"item {n}" for n in range(30)]
     items = [{"title": name, "source": {"connector": "github", "external_id": name}} for name in names]
     orders = [items, items[::-1], items[15:] + items[:15], items[::2] + items[1::2]]
-    answers = await asyncio.gather(
-        *(http.post("/v1/memories/bulk", json={"items": order}) for order in orders)
-    )
+    answers = await asyncio.gather(*(http.post("/v1/memories/bulk", json={"items": order}) for order in orders))
     assert [answer.status_code for answer in answers] == [200] * 4
     assert sum(answer.json()["created"] for answer in answers) == 30
     assert len((await http.get("/v1/memories?limit=200")).json()["items"]) == 30
+
+
+async def test_a_deadlock_is_somebody_elses_story(http: httpx2.AsyncClient, database: Database, who: Principal) -> None:
+    """PostgreSQL breaks a cycle by failing one of the two; the service tries again and nobody notices."""
+    items = [{"title": name, "source": ITEM | {"external_id": name}} for name in ("a", "b")]
+    stored = (await http.post("/v1/memories/bulk", json={"items": items})).json()["items"]
+    first, second = [one["id"] for one in stored]
+    lock = "SELECT 1 FROM memory.memory WHERE id = %s FOR UPDATE"
+    changed = [one | {"body": "new"} for one in items]
+    async with asyncio.TaskGroup() as group, database.transaction(who) as connection:
+        await connection.execute(lock, (second,))
+        bulk = group.create_task(http.post("/v1/memories/bulk", json={"items": changed}))
+        await asyncio.sleep(0.5)
+        # Now the bulk holds the first and waits for the second: its patience (deadlock_timeout) ends before ours.
+        await connection.execute(lock, (first,))
+    answer = bulk.result()
+    assert (answer.status_code, answer.json()["updated"]) == (200, 2), answer.text

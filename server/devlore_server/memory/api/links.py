@@ -18,7 +18,7 @@ _EXAMPLES = {
     "commit": {"value": {"type": "fixes", "target_kind": "commit", "target": "9f2c1e7"}},
     "memory": {"value": {"target_kind": "memory", "target": "0199aa00-0000-7000-8000-000000000001"}},
 }
-_Draft = Annotated[LinkDraft, Body(openapi_examples=_EXAMPLES)]  # type: ignore[arg-type]
+_Draft = Annotated[LinkDraft, Body(openapi_examples=_EXAMPLES)]
 
 
 def router(links: Links, paging: Paging) -> Router:

@@ -16,8 +16,7 @@ from devlore_server.kit.auth import Principal
 from devlore_server.kit.http import Router, Who, encoded, problems, requires
 from devlore_server.kit.paging import Paging
 from devlore_server.kit.paging import listing as listing_of
-from devlore_server.memory.service import MemoryService
-from devlore_server.memory.store.listing import Filters
+from devlore_server.memory.service import Filters, MemoryService
 
 # PostgreSQL's text cannot hold NUL, so no stored value could match it either.
 _Value = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$", max_length=1_000)]

@@ -1,0 +1,145 @@
+"""`devlore doctor`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+
+import devlore
+from devlore.calls import Unreachable
+from devlore.problems import Problem
+from devlore.transport import is_loopback
+from devlore_cli import instance
+from devlore_cli.commands.status import size
+from devlore_cli.failures import EXIT_FAILURE
+from devlore_cli.session import Session, command
+
+_ENOUGH_DISK = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check; ``advice`` says what to do when it is not well."""
+
+    check: str
+    well: bool
+    detail: str
+    advice: str | None = None
+
+
+@click.command()
+@command
+def doctor(session: Session) -> int:
+    """Look for trouble: server, versions, PostgreSQL, indexes against memories, parked events, disk."""
+    findings = list(_findings(session))
+    for finding in findings:
+        session.one(asdict(finding), lambda _, finding=finding: _shown(session, finding))  # type: ignore[misc]
+    ill = [finding for finding in findings if not finding.well]
+    session.note(f"{len(ill)} of {len(findings)} checks found trouble." if ill else "All is well.")
+    return EXIT_FAILURE if ill else 0
+
+
+def _findings(session: Session) -> Iterator[Finding]:
+    if is_loopback(session.client.base_url):
+        yield from _home()
+    reached = _server(session)
+    yield reached
+    if not reached.well:
+        return
+    for check in (_resources, _indexes, _consumers, _syncs):
+        yield from _guarded(check, session)
+
+
+def _home() -> Iterator[Finding]:
+    where = instance.place()
+    if not where.home.exists():
+        return
+    free = shutil.disk_usage(where.home).free
+    advice = None if free >= _ENOUGH_DISK else f"Make room: {where.home} needs space to grow."
+    yield Finding("disk", free >= _ENOUGH_DISK, f"{size(free)} free at {where.home}", advice)
+    mode = where.home.stat().st_mode & 0o077
+    if mode & 0o007:
+        yield Finding("privacy", False, f"{where.home} can be read by everybody.", f"chmod 700 {where.home}")
+    if where.record.exists() and instance.running(where) is None:
+        detail = "The last server did not end by itself (killed, or the machine went down)."
+        yield Finding("process", instance.probe(where) is not None, detail, "Start it again: devlore up")
+
+
+def _server(session: Session) -> Finding:
+    try:
+        found = session.client.instance()
+    except Unreachable as error:
+        return Finding("server", False, str(error), "Start it: devlore up")
+    except Problem as error:
+        advice = "Is another program listening there? Set DEVLORE_URL, or DEVLORE_PORT before devlore up."
+        return Finding("server", False, str(error), advice)
+    theirs, ours = str(found.get("version")), devlore.__version__
+    if theirs.split(".")[:2] != ours.split(".")[:2]:
+        return Finding("server", False, f"It is version {theirs}, this command {ours}.", "Update the older one.")
+    return Finding("server", True, f"version {theirs} at {session.client.base_url}")
+
+
+def _resources(session: Session) -> Iterator[Finding]:
+    try:
+        found = session.client.instance.ready()
+    except Problem as error:
+        found = error.extra if "resources" in error.extra else {}
+        if not found:
+            yield Finding("readiness", False, str(error), "See the server's log.")
+    for resource in found.get("resources", []):
+        up = bool(resource.get("up"))
+        detail = resource.get("detail") or ("answers" if up else "does not answer")
+        yield Finding(str(resource.get("name")), up, str(detail), None if up else "See the server's log; devlore up")
+
+
+def _indexes(session: Session) -> Iterator[Finding]:
+    checked = session.client.search.check()
+    if checked.clean:
+        yield Finding("indexes", True, f"{checked.memories:,} memories, every index agrees")
+        return
+    lag = {index.name: index.lag for index in session.client.search.status().indexes if not index.parked}
+    different = [str(index.get("name")) for index in checked.indexes if not index.get("clean")]
+    if different and all(lag.get(name) for name in different):
+        behind = ", ".join(f"{name} is {lag[name]:,} events behind" for name in different)
+        yield Finding("indexes", True, f"{behind} and still catching up; see devlore status")
+        return
+    yield Finding("indexes", False, "; ".join(checked.problems), "Build them anew: devlore rebuild search")
+
+
+def _consumers(session: Session) -> Iterator[Finding]:
+    for index in session.client.search.status().indexes:
+        if index.parked:
+            detail = f"{index.parked:,} events could not be applied and are parked."
+            yield Finding(index.name, False, detail, "Build it anew: devlore rebuild search")
+        elif index.state == "unavailable":
+            yield Finding(index.name, False, index.detail or "It does not answer.", "devlore rebuild search")
+        else:
+            behind = f", {index.lag:,} behind" if index.lag else ""
+            yield Finding(index.name, True, f"{index.state}, {index.documents:,} documents{behind}")
+
+
+def _syncs(session: Session) -> Iterator[Finding]:
+    for connection in session.client.connections.all():
+        latest = next(iter(session.client.connections.syncs(connection.id, limit=1).items), None)
+        if latest is not None and latest.state == "failed":
+            again = f"Repair it and sync again: devlore sync {connection.connector} {connection.config.get('path', '')}"
+            yield Finding(f"sync {connection.name}", False, latest.error or "The last sync failed.", again)
+
+
+def _guarded(check: Callable[[Session], Iterator[Finding]], session: Session) -> Iterator[Finding]:
+    """A check that fails is itself a finding."""
+    try:
+        yield from check(session)
+    except Problem as error:
+        yield Finding(check.__name__.strip("_"), False, str(error), "See the server's log.")
+
+
+def _shown(session: Session, finding: Finding) -> Any:
+    mark = session.out.style("✓", "green") if finding.well else session.out.style("✗", "red", "bold")
+    session.out.line(f"{mark} {finding.check}: {finding.detail}")
+    if finding.advice and not finding.well:
+        session.out.line(f"    {finding.advice}")

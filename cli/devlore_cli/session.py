@@ -1,0 +1,116 @@
+"""What every command shares: ``--json`` and ``--url``, the client, and the two ways to print a result."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+from devlore.calls import Retry
+from devlore.client import Client
+from devlore_cli.dates import When
+from devlore_cli.output import Screen
+
+R = TypeVar("R")
+M = TypeVar("M")
+
+WHEN = When()
+
+
+class Session:
+    """One run of one command."""
+
+    def __init__(self, as_json: bool, url: str | None) -> None:
+        self.as_json = as_json
+        self.url = url
+        self.out = Screen(sys.stdout)
+        self.err = Screen(sys.stderr)
+
+    @functools.cached_property
+    def client(self) -> Client:
+        """The client, connected on first use; patient enough for a restart, not for a server that is not there."""
+        return Client(self.url, retry=Retry(attempts=4), timeout=60.0)
+
+    def json(self, value: Any) -> None:
+        """One JSON line on stdout."""
+        text = value.model_dump_json() if isinstance(value, BaseModel) else _dumped(value)
+        self.out.line(text)
+
+    def one(self, value: M, shown: Callable[[M], None]) -> None:
+        """A single result: a JSON line, or shown to people."""
+        if self.as_json:
+            self.json(value)
+        else:
+            shown(value)
+
+    def many(self, values: Iterable[M], shown: Callable[[M], None], nothing: str = "Nothing.") -> int:
+        """A list of results as NDJSON or shown one by one; returns how many. ``nothing`` goes to stderr."""
+        count = 0
+        for value in values:
+            count += 1
+            self.one(value, shown)
+        if not count:
+            self.note(nothing)
+        return count
+
+    def note(self, text: str) -> None:
+        """A remark for people, on stderr; silent with ``--json``."""
+        if not self.as_json:
+            self.err.line(self.err.style(text, "dim"))
+
+    def ask(self, question: str) -> bool:
+        """Whether the person at the terminal agrees."""
+        return click.confirm(question, err=True)
+
+
+def command(function: Callable[..., R]) -> Callable[..., R]:
+    """Give a command ``--json`` and ``--url``, and pass it a ``Session`` first."""
+
+    @click.option("--json", "as_json", is_flag=True, help="JSON on stdout, one line per result.")
+    @click.option("--url", metavar="URL", help="The server's address.  [env: DEVLORE_URL]")
+    @functools.wraps(function)
+    def wrapped(*args: Any, as_json: bool, url: str | None, **kwargs: Any) -> R:
+        return function(Session(as_json, url), *args, **kwargs)
+
+    return wrapped
+
+
+def filters(*, short: bool = True) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Give a command the filters that listing and searching share, with one-letter names if it may have them."""
+
+    def names(long: str, letter: str) -> list[str]:
+        return [f"--{long}", f"-{letter}"] if short else [f"--{long}"]
+
+    options = [
+        click.option(*names("kind", "k"), multiple=True, help="decision, bug-fix, change, note …; may be repeated."),
+        click.option(*names("project", "p"), multiple=True, help="Project; may be repeated."),
+        click.option(*names("tag", "t"), multiple=True, help="Tag; may be repeated."),
+        click.option("--author", multiple=True, help="Who wrote it."),
+        click.option("--source", multiple=True, help="Connector it came from, e.g. git."),
+        click.option("--privacy", multiple=True, type=click.Choice(["private", "team", "public"]), help="Who sees it."),
+        click.option("--after", type=WHEN, help="Happened at or after: a date, or an age like 3d or 2w."),
+        click.option("--before", type=WHEN, help="Happened before."),
+    ]
+
+    def give(function: Callable[..., R]) -> Callable[..., R]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return give
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(to_jsonable_python(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def moment_given(value: datetime | None) -> dict[str, datetime]:
+    """``occurred_at`` as a field, if it was given."""
+    return {} if value is None else {"occurred_at": value}

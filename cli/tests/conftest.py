@@ -1,0 +1,92 @@
+"""Fixtures: a terminal at a scripted server, and a home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cli.tests.terminal import Terminal
+from sdk.python.tests.scripted import Scripted
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test sees the developer's own Devlore or terminal settings."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "DEVLORE_URL", "DEVLORE_PORT", "DEVLORE_HOST", "VISUAL", "EDITOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    folder = tmp_path / "home"
+    monkeypatch.setenv("DEVLORE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def scripted() -> Iterator[Scripted]:
+    server = Scripted()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def devlore(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """`devlore` at a scripted server."""
+    return Terminal(monkeypatch, scripted.url)
+
+
+@contextmanager
+def started() -> Iterator[str]:
+    """A real Devlore in a home of its own, started by `devlore up` and stopped by `devlore down`; its address."""
+    # A short path: that of PostgreSQL's socket may not exceed 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="dvl-cli-", dir="/tmp"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DEVLORE_")}
+    environment = kept | {"DEVLORE_HOME": str(folder / "home"), "DEVLORE_PORT": port}
+    program = [sys.executable, "-m", "devlore_cli"]
+    began = subprocess.run([*program, "up", "--json"], env=environment, capture_output=True, text=True, check=False)
+    try:
+        assert began.returncode == 0, began.stderr
+        yield json.loads(began.stdout)["url"]
+    finally:
+        subprocess.run([*program, "down"], env=environment, capture_output=True, check=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[str]:
+    with started() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def running_elsewhere() -> Iterator[str]:
+    with started() as url:
+        yield url
+
+
+@pytest.fixture
+def real(running: str, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """`devlore` at a real server, shared by the tests of a run: each keeps to a project of its own."""
+    return Terminal(monkeypatch, running)
+
+
+@pytest.fixture
+def elsewhere(running_elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """`devlore` at another real server, to move memories to."""
+    return Terminal(monkeypatch, running_elsewhere)

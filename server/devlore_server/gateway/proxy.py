@@ -1,0 +1,152 @@
+"""Owns the hop to a service in another process: a bare ASGI app that streams a request there and its answer back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import httpx2
+from starlette.types import Receive, Scope, Send
+
+from devlore.problems import NotFound, Unauthenticated, Unavailable
+from devlore_server.kit.auth import HEADER, Principal, sign
+from devlore_server.kit.clock import Clock, utc_now
+from devlore_server.kit.http import admitted, problem_response, request_id_of
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Paths that one role answers; ``path`` is what metrics call them."""
+
+    path: str
+    pattern: re.Pattern[str]
+    role: str
+
+
+# The first match wins, and a path that matches none is nobody's.
+DESTINATIONS: tuple[Destination, ...] = (
+    Destination("/v1/memories/{memory_id}/similar", re.compile(r"/v1/memories/[^/]+/similar$"), "search"),
+    Destination("/v1/search*", re.compile(r"/v1/search(/|$)"), "search"),
+    Destination("/v1/memories*", re.compile(r"/v1/(memories|tags|projects)(/|$)"), "memory"),
+    Destination("/v1/connections*", re.compile(r"/v1/(connections|syncs|connectors)(/|$)"), "integration"),
+)
+
+# RFC 9110 §7.6.1: these speak of one connection only. `host` is the next hop's own.
+_HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_SIGNATURE = HEADER.encode()
+_REQUEST_ID = b"x-request-id"
+_NEVER_FORWARDED = _HOP_BY_HOP | {b"host", _SIGNATURE, _REQUEST_ID}
+
+
+def destination(path: str) -> Destination | None:
+    """Where requests to `path` go, or None."""
+    return next((found for found in DESTINATIONS if found.pattern.match(path)), None)
+
+
+class Proxy:
+    """Sends each request to the role its path belongs to, in the caller's name; internal paths are never proxied."""
+
+    def __init__(self, upstreams: Mapping[str, str], secret: bytes, *, clock: Clock = utc_now) -> None:
+        """`upstreams` maps a role to its base URL, e.g. `{"memory": "http://127.0.0.1:7701"}`."""
+        self._upstreams = {role: httpx2.URL(url) for role, url in upstreams.items()}
+        self._secret = secret
+        self._clock = clock
+        # The transport alone: no cookie jar, no redirects, no decoding, and no proxy taken from the environment.
+        self._transport = httpx2.AsyncHTTPTransport(
+            trust_env=False, limits=httpx2.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=4)
+        )
+
+    async def close(self) -> None:
+        await self._transport.aclose()
+
+    async def ping(self) -> None:
+        """Raise when a role does not answer its own health check."""
+        for url in self._upstreams.values():
+            request = httpx2.Request("GET", url.join("/healthz"), extensions=_TIMEOUTS)
+            response = await self._transport.handle_async_request(request)
+            await response.aclose()
+            if response.status_code != 200:
+                raise Unavailable(f"{url} answers {response.status_code} to its health check.")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = destination(scope["path"])
+        upstream = self._upstreams.get(found.role) if found else None
+        if found is None or upstream is None:
+            await problem_response(NotFound())(scope, receive, send)
+            return
+        scope["route"] = found  # what the request histogram calls this path
+        principal = admitted(scope)
+        if principal is None:
+            await problem_response(Unauthenticated())(scope, receive, send)
+            return
+        request = self._request(scope, receive, upstream, principal)
+        try:
+            response = await self._transport.handle_async_request(request)
+        except httpx2.TransportError as error:
+            problem = Unavailable(f"The {found.role} service does not answer ({type(error).__name__}).", retry_after=1)
+            await problem_response(problem)(scope, receive, send)
+            return
+        try:
+            await _relay(response, send)
+        finally:
+            await response.aclose()
+
+    def _request(self, scope: Scope, receive: Receive, upstream: httpx2.URL, principal: Principal) -> httpx2.Request:
+        named = _named_by_connection(scope["headers"])
+        headers = [(k, v) for k, v in scope["headers"] if k not in _NEVER_FORWARDED and k not in named]
+        headers.append((_SIGNATURE, sign(principal, self._secret, self._clock()).encode()))
+        if request_id := request_id_of(scope):
+            headers.append((_REQUEST_ID, request_id.encode()))
+        target = scope.get("raw_path") or scope["path"].encode()
+        if scope["query_string"]:
+            target += b"?" + scope["query_string"]
+        has_body = any(k in (b"content-length", b"transfer-encoding") for k, _ in scope["headers"])
+        return httpx2.Request(
+            scope["method"],
+            upstream.copy_with(raw_path=target),
+            headers=headers,
+            content=_body(receive) if has_body else None,
+            extensions=_TIMEOUTS,
+        )
+
+
+# A read may wait for a whole bulk import or a `wait=indexed`; a connect to a neighbour may not.
+_TIMEOUTS = {"timeout": {"connect": 2.0, "read": 120.0, "write": 30.0, "pool": 5.0}}
+
+
+def _named_by_connection(headers: list[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    """The headers that a `Connection` header declares hop-by-hop."""
+    listed = (v for k, v in headers if k == b"connection")
+    return frozenset(name.strip().lower() for value in listed for name in value.split(b","))
+
+
+async def _body(receive: Receive) -> AsyncIterator[bytes]:
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        more = message.get("more_body", False)
+        if chunk := message.get("body", b""):
+            yield chunk
+
+
+async def _relay(response: httpx2.Response, send: Send) -> None:
+    headers = [(k.lower(), v) for k, v in response.headers.raw if k.lower() not in _HOP_BY_HOP]
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    async for chunk in response.aiter_raw():
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

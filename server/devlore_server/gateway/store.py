@@ -1,0 +1,103 @@
+"""SQL of the gateway's own table: claims of idempotency keys, and the answers stored under them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import LiteralString
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from devlore_server.kit.auth import Principal
+from devlore_server.kit.db import Connection, Database, row
+
+Headers = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is known under a key: no ``status`` while the first request runs, no ``body`` when it was too large."""
+
+    fingerprint: bytes
+    status: int | None
+    headers: Headers
+    body: bytes | None
+
+
+_CLAIM: LiteralString = """
+SELECT mine, fingerprint, status, headers, body FROM gateway.claim(
+    %(organisation)s, %(person)s, %(key)s, %(fingerprint)s, %(claim)s, %(lease)s, %(keep)s)
+"""
+
+_ANSWER: LiteralString = """
+SELECT gateway.answer(
+    %(organisation)s, %(person)s, %(key)s, %(claim)s, %(status)s::smallint, %(headers)s, %(body)s) AS kept
+"""
+
+_RENEW: LiteralString = """
+UPDATE gateway.idempotency SET leased_until = clock_timestamp() + make_interval(secs => %(lease)s)
+WHERE organisation_id = %(organisation)s AND person_id = %(person)s AND key = %(key)s AND claim = %(claim)s
+  AND status IS NULL
+"""
+
+_RELEASE: LiteralString = """
+DELETE FROM gateway.idempotency
+WHERE organisation_id = %(organisation)s AND person_id = %(person)s AND key = %(key)s AND claim = %(claim)s
+  AND status IS NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A request's hold on its caller's key."""
+
+    who: Principal
+    key: str
+    id: UUID
+
+    def parameters(self) -> dict[str, object]:
+        return {
+            "organisation": self.who.organisation,
+            "person": self.who.person,
+            "key": self.key,
+            "claim": self.id,
+        }
+
+
+async def take(database: Database, claim: Claim, fingerprint: bytes, *, lease: float, keep: float) -> Stored | None:
+    """Claim the key: None when it is now ours, otherwise what is known under it.
+
+    A key is free when nobody used it, when it expired, or when the request that claimed it stopped renewing its
+    lease without an answer (then only the same request may take over).
+    """
+    times = {"fingerprint": fingerprint, "lease": lease, "keep": keep}
+    found = await database.statement(_CLAIM, claim.parameters() | times)
+    if found is None:  # freed while we looked: for the caller the same as still running
+        return Stored(fingerprint, None, [], None)
+    if found["mine"]:
+        return None
+    headers = [(name, value) for name, value in found["headers"] or []]
+    return Stored(found["fingerprint"], found["status"], headers, found["body"])
+
+
+async def answer(database: Database, claim: Claim, status: int, headers: Headers, body: bytes | None) -> bool:
+    """Store the answer; False when the claim was lost meanwhile."""
+    given = {"status": status, "headers": Jsonb(headers), "body": body}
+    found = await database.statement(_ANSWER, claim.parameters() | given)
+    return bool(found and found["kept"])
+
+
+async def renew(connection: Connection, claim: Claim, lease: float) -> None:
+    """Keep the claim for ``lease`` seconds from now."""
+    await connection.execute(_RENEW, claim.parameters() | {"lease": lease})
+
+
+async def release(connection: Connection, claim: Claim) -> None:
+    """Free the key for another attempt."""
+    await connection.execute(_RELEASE, claim.parameters())
+
+
+async def forget_expired(connection: Connection, most: int) -> int:
+    """Delete up to ``most`` expired answers of every organisation; how many there were."""
+    found = await row(connection, "SELECT gateway.forget_expired(%(most)s) AS gone", {"most": most})
+    return int(found["gone"]) if found else 0

@@ -1,0 +1,1 @@
+"""Owns the adapters to search engines, one file each."""

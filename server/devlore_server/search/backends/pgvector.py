@@ -1,0 +1,290 @@
+"""Owns the vector index in PostgreSQL: halfvec passages, exact scans for few, HNSW for many."""
+
+import time
+from collections.abc import Collection, Sequence
+from typing import Any, LiteralString
+from uuid import UUID
+
+import numpy as np
+import orjson
+from psycopg.types.json import Jsonb
+
+from devlore_server.kit.auth import Principal
+from devlore_server.kit.db import Connection, Database, row, rows, system
+from devlore_server.search.embedder import Vectors, normalised
+from devlore_server.search.lexical import Filters
+from devlore_server.search.vectors import (
+    Contents,
+    Stored,
+    TextChanged,
+    VectorDocument,
+    VectorMatch,
+    VectorModel,
+    VectorQuery,
+)
+
+EXACT_BELOW = 20_000
+"""Visible passages up to which every vector is compared; above, the HNSW index (Malkov & Yashunin 2018) walks."""
+
+PASSAGES_PER_MEMORY = 2
+"""How many passages are fetched for each memory asked for; when that gives too few memories, more are."""
+
+DUPLICATES_EACH = 5
+
+_REACH_SECONDS = 60.0
+_REACH_ENTRIES = 10_000
+_PAGE = 5_000
+_NEAREST: LiteralString = (
+    "SELECT memory_id, score, ordinal, starts, ends"
+    " FROM search.nearest(%s, %s, %s::smallint, %s::public.halfvec, %s, %s, %s, %s, %s)"
+)
+_UPSERT: LiteralString = """
+INSERT INTO search.document AS held (organisation_id, model, memory_id, version, live, passages, digest, access, kind,
+    project, tag, author, team, source, privacy, status, occurred_at, valid_from, valid_to)
+SELECT %(organisation)s, %(model)s::smallint, d.id, d.version, d.live, d.passages, decode(d.digest, 'hex'), d.access,
+    d.kind, d.project, coalesce(d.tag, '{}'), coalesce(d.author, '{}'), d.team, d.source, d.privacy, d.status,
+    d.occurred_at, d.valid_from, d.valid_to
+FROM jsonb_to_recordset(%(documents)s) AS d (id uuid, version integer, live boolean, passages smallint, digest text,
+    access uuid, kind text, project text, tag text[], author text[], team text, source text, privacy text, status text,
+    occurred_at timestamptz, valid_from timestamptz, valid_to timestamptz)
+ON CONFLICT (organisation_id, model, memory_id) DO UPDATE SET version = excluded.version, live = excluded.live,
+    passages = CASE WHEN excluded.passages < 0 THEN held.passages ELSE excluded.passages END,
+    digest = excluded.digest, access = excluded.access, kind = excluded.kind, project = excluded.project,
+    tag = excluded.tag, author = excluded.author, team = excluded.team, source = excluded.source,
+    privacy = excluded.privacy, status = excluded.status, occurred_at = excluded.occurred_at,
+    valid_from = excluded.valid_from, valid_to = excluded.valid_to
+WHERE excluded.version > held.version
+RETURNING memory_id, old.digest AS digest
+"""
+
+
+class PgVectors:
+    """Passages of every organisation in partitions by model and hash of the organisation (VectorIndex)."""
+
+    def __init__(self, database: Database, *, exact_below: int = EXACT_BELOW) -> None:
+        self._database = database
+        self._exact_below = exact_below
+        self._reaches: dict[tuple[int, UUID, frozenset[UUID]], tuple[float, int]] = {}
+
+    async def known(self, model: VectorModel, organisation: UUID, ids: Collection[UUID]) -> dict[UUID, Stored]:
+        """What is held of these memories, tombstones included."""
+        async with self._database.transaction(system(organisation)) as connection:
+            found = await rows(
+                connection,
+                "SELECT memory_id, version, digest FROM search.document"
+                " WHERE organisation_id = %s AND model = %s AND memory_id = ANY (%s)",
+                (organisation, model.id, list(ids)),
+            )
+        return {held["memory_id"]: Stored(held["version"], held["digest"] or b"") for held in found}
+
+    async def upsert(
+        self, connection: Connection, model: VectorModel, organisation: UUID, documents: Sequence[VectorDocument]
+    ) -> set[UUID]:
+        """Store what is newer than what is held, in the caller's transaction; answer which. Raises TextChanged."""
+        by_id = {document.id: document for document in sorted(documents, key=lambda d: d.version)}
+        # In one order everywhere, or two writers that overlap would wait for each other.
+        ordered = [_record(by_id[id]) for id in sorted(by_id)]
+        values = {"organisation": organisation, "model": model.id, "documents": Jsonb(ordered, dumps=orjson.dumps)}
+        written = {held["memory_id"]: held["digest"] for held in await rows(connection, _UPSERT, values)}
+        fresh = [by_id[id] for id in written]
+        if any(_keeps(document) and written[document.id] != document.digest for document in fresh):
+            raise TextChanged
+        await self._replace(connection, model, organisation, [d for d in fresh if not _keeps(d)])
+        await self._move(connection, model, organisation, [d for d in fresh if _keeps(d)])
+        return set(written)
+
+    async def nearest(self, model: VectorModel, who: Principal, query: VectorQuery, limit: int) -> list[VectorMatch]:
+        """The best `limit` memories `who` may see, fewer only where fewer are visible within the bounds."""
+        audiences = [who.organisation, *who.teams, who.person]
+        vector = _text(query.vector)
+        wanted, unwanted = (Jsonb(_bounds(side), dumps=orjson.dumps) for side in (query.wanted, query.unwanted))
+        fetch = limit * PASSAGES_PER_MEMORY
+        async with self._database.transaction(None) as connection:
+            many = await self._reach(connection, model, who.organisation, audiences) > self._exact_below
+            width = model.dimension if many else None
+            while True:
+                cursor = await connection.execute(
+                    _NEAREST,
+                    (who.organisation, audiences, model.id, vector, fetch, query.only_active, wanted, unwanted, width),
+                )
+                passages = await cursor.fetchall()
+                best = pooled_passages(passages)
+                if len(best) >= limit or (len(passages) < fetch and width is None):
+                    return best[:limit]
+                # Long memories took several places, or the index walk ended early behind the bounds.
+                width, fetch = (None, fetch) if len(passages) < fetch else (width, fetch * 4)
+
+    async def near_duplicates(
+        self, connection: Connection, model: VectorModel, organisation: UUID, ids: Collection[UUID], threshold: float
+    ) -> dict[UUID, list[tuple[UUID, float]]]:
+        """For each memory, others that say nearly the same, best first, with their similarity."""
+        size = await self._reach(connection, model, organisation, [organisation])
+        found = await rows(
+            connection,
+            "SELECT memory_id, other_id, score FROM search.near_duplicates(%s, %s::smallint, %s, %s::real, %s, %s)",
+            (
+                organisation,
+                model.id,
+                list(ids),
+                threshold,
+                DUPLICATES_EACH,
+                model.dimension if size > self._exact_below else None,
+            ),
+        )
+        pairs: dict[UUID, list[tuple[UUID, float]]] = {}
+        for held in sorted(found, key=lambda pair: -pair["score"]):
+            pairs.setdefault(held["memory_id"], []).append((held["other_id"], min(1.0, held["score"])))
+        return pairs
+
+    async def centre(self, model: VectorModel, organisation: UUID, id: UUID) -> Vectors | None:
+        """The mean of a memory's vectors, or None while it has none."""
+        async with self._database.transaction(system(organisation)) as connection:
+            found = await row(
+                connection,
+                "SELECT avg(embedding)::text AS centre FROM search.passage"
+                " WHERE organisation_id = %s AND model = %s AND memory_id = %s",
+                (organisation, model.id, id),
+            )
+        if not found or not found["centre"]:
+            return None
+        mean = np.array([orjson.loads(found["centre"])], dtype=np.float32)
+        centre: Vectors = normalised(mean)[0]
+        return centre
+
+    async def sizes(self, model: VectorModel) -> tuple[int, int]:
+        """How many memories and passages a generation holds, over all organisations."""
+        async with self._database.transaction(None) as connection:
+            found = await row(connection, "SELECT documents, passages FROM search.sizes(%s::smallint)", (model.id,))
+        return (found["documents"], found["passages"]) if found else (0, 0)
+
+    async def contents(self, model: VectorModel) -> Contents:
+        """Everything a generation holds."""
+        held = Contents()
+        after = (UUID(int=0), UUID(int=0))
+        while True:
+            async with self._database.transaction(None) as connection:
+                page = await rows(
+                    connection,
+                    "SELECT organisation_id, memory_id, version, passages, stored"
+                    " FROM search.contents(%s::smallint, %s, %s, %s)",
+                    (model.id, *after, _PAGE),
+                )
+            for document in page:
+                after = (document["organisation_id"], document["memory_id"])
+                held.versions[after] = document["version"]
+                if document["passages"] != document["stored"]:
+                    held.incomplete.append(document["memory_id"])
+            if len(page) < _PAGE:
+                return held
+
+    async def _reach(
+        self, connection: Connection, model: VectorModel, organisation: UUID, audiences: Sequence[UUID]
+    ) -> int:
+        """How many passages an audience sees, counted at most once a minute and no further than it matters."""
+        key = (model.id, organisation, frozenset(audiences))
+        held = self._reaches.get(key)
+        if held is not None and held[0] > time.monotonic():
+            return held[1]
+        found = await row(
+            connection,
+            "SELECT search.reach(%s, %s, %s::smallint, %s) AS passages",
+            (organisation, list(audiences), model.id, self._exact_below + 1),
+        )
+        if len(self._reaches) >= _REACH_ENTRIES:
+            self._reaches.clear()
+        count = int(found["passages"]) if found else 0
+        self._reaches[key] = (time.monotonic() + _REACH_SECONDS, count)
+        return count
+
+    async def _replace(
+        self, connection: Connection, model: VectorModel, organisation: UUID, documents: Sequence[VectorDocument]
+    ) -> None:
+        """Put a document's passages in the place of those it had."""
+        if not documents:
+            return
+        await connection.execute(
+            "DELETE FROM search.passage WHERE organisation_id = %s AND model = %s AND memory_id = ANY (%s)",
+            (organisation, model.id, [document.id for document in documents]),
+        )
+        lines = [line for document in documents for line in _passages(document)]
+        if not lines:
+            return
+        columns = [list(column) for column in zip(*lines, strict=True)]
+        await connection.execute(
+            "INSERT INTO search.passage"
+            " (organisation_id, model, memory_id, ordinal, starts, ends, access, active, embedding)"
+            " SELECT %s, %s::smallint, p.memory_id, p.ordinal, p.starts, p.ends, p.access, p.active,"
+            " p.embedding::public.halfvec"
+            " FROM unnest(%s::uuid[], %s::smallint[], %s::integer[], %s::integer[], %s::uuid[], %s::boolean[], %s::text[])"
+            " AS p (memory_id, ordinal, starts, ends, access, active, embedding)",
+            (organisation, model.id, *columns),
+        )
+
+    async def _move(
+        self, connection: Connection, model: VectorModel, organisation: UUID, documents: Sequence[VectorDocument]
+    ) -> None:
+        """Give kept passages the audience and status the memory has now."""
+        for document in documents:
+            assert document.attributes is not None
+            access, active = document.attributes.access, document.attributes.status == "active"
+            await connection.execute(
+                "UPDATE search.passage SET access = %s, active = %s"
+                " WHERE organisation_id = %s AND model = %s AND memory_id = %s AND (access, active) <> (%s, %s)",
+                (access, active, organisation, model.id, document.id, access, active),
+            )
+
+
+def _keeps(document: VectorDocument) -> bool:
+    return document.attributes is not None and document.vectors is None
+
+
+def _record(document: VectorDocument) -> dict[str, Any]:
+    """A document as one JSON record; -1 passages: as many as there are."""
+    if document.attributes is None:
+        return {"id": document.id, "version": document.version, "live": False, "passages": 0}
+    held = document.attributes
+    return {
+        "id": document.id,
+        "version": document.version,
+        "live": True,
+        "passages": -1 if document.vectors is None else len(document.spans),
+        "digest": document.digest.hex(),
+        **{name: getattr(held, name) for name in ("access", "kind", "project", "team", "source", "privacy", "status")},
+        "tag": list(held.tag),
+        "author": list(held.author),
+        **{name: getattr(held, name) for name in ("occurred_at", "valid_from", "valid_to")},
+    }
+
+
+def _passages(document: VectorDocument) -> list[tuple[Any, ...]]:
+    if document.attributes is None or document.vectors is None:
+        return []
+    access, active = document.attributes.access, document.attributes.status == "active"
+    return [
+        (document.id, ordinal, start, end, access, active, _text(vector))
+        for ordinal, ((start, end), vector) in enumerate(zip(document.spans, document.vectors, strict=True))
+    ]
+
+
+def _text(vector: Vectors) -> str:
+    """A vector as pgvector reads it."""
+    return orjson.dumps(np.ascontiguousarray(vector, dtype=np.float32), option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+def _bounds(filters: Filters) -> dict[str, Any]:
+    """Filters as the JSON that `search.conditions` reads."""
+    names = ("kind", "project", "tag", "author", "team", "source", "privacy", "status")
+    bounds: dict[str, Any] = {name: list(values) for name in names if (values := getattr(filters, name))}
+    after, before = filters.occurred
+    moments = {"after": after, "before": before, "as_of": filters.as_of}
+    return bounds | {name: moment for name, moment in moments.items() if moment is not None}
+
+
+def pooled_passages(passages: Sequence[tuple[Any, ...]]) -> list[VectorMatch]:
+    """Each memory once, by its best passage, best first."""
+    best: dict[UUID, VectorMatch] = {}
+    for id, score, ordinal, start, end in passages:
+        held = best.get(id)
+        if held is None or held.score < score:
+            best[id] = VectorMatch(id, score, ordinal, (start, end))
+    return sorted(best.values(), key=lambda match: -match.score)

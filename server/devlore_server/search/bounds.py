@@ -1,0 +1,124 @@
+"""Owns what may be among the hits of a search: the query's filters, the request's, and the rule for status."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from devlore.problems import Invalid
+from devlore.types import Memory, SearchRequest, Status
+from devlore_server.kit.auth import Principal
+from devlore_server.search.bounded import BoundedQuery
+from devlore_server.search.documents import author_names
+from devlore_server.search.lexical import Filters
+from devlore_server.search.query import ME, VALUE_FIELDS, Query
+
+_ACTIVE = (Status.ACTIVE.value,)
+_HELD_ONCE = (Status.ACTIVE.value, Status.SUPERSEDED.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Wanted and unwanted values; `phrases` and `excluded` texts, which only the lexical index can tell."""
+
+    wanted: Filters
+    unwanted: Filters = Filters()
+    phrases: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+    @property
+    def only_active(self) -> bool:
+        """Whether status is bounded to what holds now, and in no other way."""
+        return tuple(self.wanted.status) == _ACTIVE
+
+    def lexical(self, who: Principal, text: str) -> BoundedQuery:
+        """These bounds around a text, for the lexical index."""
+        return BoundedQuery(
+            organisation=who.organisation,
+            access=who.access_tokens,
+            text=text,
+            phrases=self.phrases,
+            excluded=self.excluded,
+            filters=self.wanted,
+            without=self.unwanted,
+        )
+
+    def vector_wanted(self) -> Filters:
+        """The wanted values for the vector index, which knows `only_active` by itself."""
+        return replace(self.wanted, status=()) if self.only_active else self.wanted
+
+    def admit(self, memory: Memory) -> bool:
+        """Whether a fresh row still is within the bounds, whatever an index remembers of it."""
+        values = _values_of(memory)
+        if any(wanted and not values[name] & set(wanted) for name, wanted in _named(self.wanted)):
+            return False
+        if any(values[name] & set(unwanted) for name, unwanted in _named(self.unwanted)):
+            return False
+        low, high = self.wanted.occurred
+        if (low and memory.occurred_at < low) or (high and memory.occurred_at >= high):
+            return False
+        moment = self.wanted.as_of
+        return moment is None or _valid_at(memory, moment)
+
+
+def combine(query: Query, request: SearchRequest, who: Principal) -> Bounds:
+    """The bounds a query and the fields of its request come to together.
+
+    What holds now is shown unless a status is asked for; as of a moment, also what has been superseded since.
+    """
+    wanted = {name: [*query.wanted.get(name, ()), *map(str, getattr(request, name, ()))] for name in VALUE_FIELDS}
+    unwanted = {name: list(values) for name, values in query.unwanted.items()}
+    as_of = query.as_of or request.as_of
+    if not wanted["status"] and "status" not in unwanted:
+        wanted["status"] = list(_ACTIVE if as_of is None else _HELD_ONCE)
+    if "any" in wanted["status"]:
+        wanted["status"] = []
+    moments = (_latest(query.after, request.after), _earliest(query.before, request.before))
+    return Bounds(
+        _filters(wanted, who, moments, as_of), _filters(unwanted, who), phrases=query.phrases, excluded=query.excluded
+    )
+
+
+def _filters(
+    values: Mapping[str, list[str]],
+    who: Principal,
+    occurred: tuple[datetime | None, datetime | None] = (None, None),
+    as_of: datetime | None = None,
+) -> Filters:
+    held = {name: tuple(dict.fromkeys(several)) for name, several in values.items() if several}
+    if any("\0" in value for several in held.values() for value in several):
+        raise Invalid("A filter's value holds a NUL character.")
+    if authors := held.get("author"):
+        held["author"] = tuple(str(who.person) if name == ME else name.lower() for name in authors)
+    return Filters(**held, occurred=occurred, as_of=as_of)
+
+
+def _named(filters: Filters) -> list[tuple[str, tuple[str, ...]]]:
+    return [(name, tuple(values)) for name in VALUE_FIELDS if (values := getattr(filters, name))]
+
+
+def _values_of(memory: Memory) -> dict[str, set[str]]:
+    author = memory.source.author if memory.source else None
+    return {
+        "kind": {memory.kind},
+        "project": {memory.project} if memory.project else set(),
+        "tag": set(memory.tags),
+        "author": {*(author_names(author) if author else ()), str(memory.created_by)},
+        "team": {str(memory.team_id)} if isinstance(memory.team_id, UUID) else set(),
+        "source": {memory.source.connector} if memory.source else set(),
+        "privacy": {memory.privacy.value},
+        "status": {memory.status.value},
+    }
+
+
+def _valid_at(memory: Memory, moment: datetime) -> bool:
+    began = memory.valid_from is None or memory.valid_from <= moment
+    return began and (memory.valid_to is None or moment < memory.valid_to)
+
+
+def _latest(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max(one, other) if one and other else one or other
+
+
+def _earliest(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min(one, other) if one and other else one or other

@@ -1,0 +1,55 @@
+"""The search service as another process sees it: `ports.Indexing` over HTTP."""
+
+from __future__ import annotations
+
+from typing import Self
+from uuid import UUID
+
+import httpx2
+
+from devlore_server.kit.auth import HEADER, NIL, Principal, sign
+from devlore_server.kit.clock import Clock, utc_now
+
+_SERVER = Principal(organisation=UUID(int=2**128 - 1), person=NIL, scopes=frozenset({"internal"}))
+"""Who asks for what concerns every organisation; it belongs to none, so row-level security shows it no row."""
+_GRACE = 2.0
+"""Seconds an answer may take longer than the wait it was asked for."""
+
+
+class IndexingClient:
+    """Calls the search role at `base_url`; one that does not answer has not caught up."""
+
+    def __init__(
+        self,
+        base_url: str,
+        secret: bytes,
+        *,
+        clock: Clock = utc_now,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._secret = secret
+        self._clock = clock
+        self._http = httpx2.AsyncClient(base_url=base_url, transport=transport, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    async def wait(self, timeout: float) -> list[str]:
+        """See `ports.Indexing`. Never raises: the write that the caller waits behind is committed."""
+        headers = {HEADER: sign(_SERVER, self._secret, self._clock())}
+        try:
+            answer = await self._http.post(
+                "/internal/search/wait", json={"timeout": timeout}, headers=headers, timeout=timeout + _GRACE
+            )
+            answer.raise_for_status()
+            behind = answer.json()["behind"]
+        except (httpx2.HTTPError, ValueError, KeyError, TypeError):
+            return ["search"]
+        return [str(name) for name in behind]

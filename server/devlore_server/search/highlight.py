@@ -1,0 +1,182 @@
+"""Owns highlights: which excerpt of a hit to show, and where in it the query matched, as character offsets."""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Literal
+
+from devlore.types import Highlight, Memory
+from devlore_server.search.analysis import Analyser
+
+EXCERPT = 200
+"""Characters of an excerpt, give or take a word."""
+LEAD = 40
+"""Characters of context wanted before the first match."""
+SCANNED = 20_000
+"""Characters of a long body that are looked at."""
+
+_WORD = re.compile(r"[^\W_]+")
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_MIXED = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]|[A-Za-z]\d|\d[A-Za-z]")
+_OPENING = re.compile(r"(?<=[\n.!?。！？])\s*(?=\S)|\s+(?=\S)")
+
+Span = tuple[int, int]
+
+
+class Marker:
+    """Marks what one query matched. Words match by stem, parts of identifiers count, CJK text matches by pairs."""
+
+    def __init__(self, analyser: Analyser, text: str, phrases: Sequence[str] = ()) -> None:
+        terms = analyser.query(text)
+        self._stems = frozenset(terms.words)
+        self._wholes = [whole for whole in terms.code if not whole.isalnum()]
+        self._pairs = list(terms.han_pairs) or list(terms.han)
+        self._phrases = [pattern for phrase in phrases if (pattern := _phrase(phrase)) is not None]
+        self._stem = _stemmer(analyser.language)
+
+    def highlights(self, memory: Memory, passage: Span | None = None) -> list[Highlight]:
+        """The title if it matched, and the body's best excerpt; `passage` is where the body was nearest in meaning."""
+        found = []
+        if title := self._excerpt("title", memory.title, None):
+            found.append(title)
+        if body := self._excerpt("body", memory.body, passage):
+            found.append(body)
+        elif memory.body and (shown := _opening(memory.body, passage)):
+            found.append(shown)
+        return found
+
+    def _excerpt(self, field: Literal["title", "body"], text: str, passage: Span | None) -> Highlight | None:
+        start, end = self._region(text, passage)
+        spans = _merged(self._spans(text[start:end]))
+        if not spans:
+            return None
+        first, last = _window([(a + start, b + start) for a, b in spans], text)
+        inside = [(a + start - first, b + start - first) for a, b in spans if a + start >= first and b + start <= last]
+        return Highlight.model_construct(field=field, excerpt=text[first:last], offset=first, spans=inside)
+
+    def _region(self, text: str, passage: Span | None) -> Span:
+        """The part of a long text to look at: around the passage, else around the first word that may match."""
+        if len(text) <= SCANNED:
+            return 0, len(text)
+        at = passage[0] if passage else self._first(text)
+        start = max(0, min(at - SCANNED // 4, len(text) - SCANNED))
+        return start, start + SCANNED
+
+    def _first(self, text: str) -> int:
+        lowered = _lowered(text)
+        places = [lowered.find(needle) for needle in (*self._wholes, *self._pairs, *self._stems)]
+        return min((place for place in places if place >= 0), default=0)
+
+    def _spans(self, text: str) -> Iterator[Span]:
+        if self._stems:
+            for match in _WORD.finditer(text):
+                if self._stem(match.group()) in self._stems:
+                    yield match.span()
+                elif _MIXED.search(match.group()):
+                    yield from self._parts(match)
+        lowered = _lowered(text) if self._wholes or self._pairs else ""
+        for needle in (*self._wholes, *self._pairs):
+            yield from _occurrences(lowered, needle)
+        for phrase in self._phrases:
+            yield from (match.span() for match in phrase.finditer(text))
+
+    def _parts(self, word: re.Match[str]) -> Iterator[Span]:
+        for part in _PART.finditer(word.group()):
+            if self._stem(part.group()) in self._stems:
+                yield word.start() + part.start(), word.start() + part.end()
+
+
+@lru_cache(maxsize=8)
+def _stemmer(language: str) -> "_Stems":
+    return _Stems(language)
+
+
+class _Stems:
+    """The stem of a word as the index makes it, remembered: a page of hits repeats most of its words."""
+
+    def __init__(self, language: str) -> None:
+        self._engine = Analyser(language).engine
+        self._known: dict[str, str] = {}
+
+    def __call__(self, word: str) -> str:
+        held = self._known.get(word)
+        if held is None:
+            if len(self._known) > 50_000:
+                self._known.clear()
+            made = self._engine.analyze(word)
+            held = self._known[word] = made[0] if len(made) == 1 else ""
+        return held
+
+
+def _phrase(phrase: str) -> re.Pattern[str] | None:
+    words = phrase.split()
+    return re.compile(r"\s+".join(map(re.escape, words)), re.IGNORECASE) if words else None
+
+
+def _lowered(text: str) -> str:
+    """Lower case, character for character, so that offsets stay true (`İ` lowers to two characters)."""
+    lowered = text.lower()
+    if len(lowered) == len(text):
+        return lowered
+    return "".join(low if len(low := character.lower()) == 1 else character for character in text)
+
+
+def _occurrences(text: str, needle: str) -> Iterator[Span]:
+    at = text.find(needle)
+    while at >= 0:
+        yield at, at + len(needle)
+        at = text.find(needle, at + 1)
+
+
+def _merged(spans: Iterator[Span]) -> list[Span]:
+    """Spans in order, those that overlap or touch as one."""
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _window(spans: Sequence[Span], text: str) -> Span:
+    """The stretch of about EXCERPT characters, from word to word, with the most different matches in it."""
+    starts = [start for start, _ in spans]
+    best, most = 0, (-1, 0)
+    for number, (start, _) in enumerate(spans):
+        behind = bisect_left(starts, start + EXCERPT - LEAD)
+        held = [text[a:b].lower() for a, b in spans[number : min(behind, number + 50)]]
+        worth = (len(set(held)), sum(map(len, held)))
+        if worth > most:
+            best, most = number, worth
+    first_match, first_end = spans[best]
+    first = _begin(text, max(0, first_match - LEAD), first_match)
+    last = max(min(len(text), first + EXCERPT), min(first_end, first + 2 * EXCERPT))
+    return first, _end(text, last, first_end)
+
+
+def _begin(text: str, earliest: int, latest: int) -> int:
+    """A word's first letter at or behind `earliest`; behind a line or sentence, if one ends there."""
+    if earliest == 0:
+        return len(text[:latest]) - len(text[:latest].lstrip())
+    place = _OPENING.search(text, earliest, latest + 1)
+    return min(place.end(), latest) if place else earliest
+
+
+def _end(text: str, last: int, least: int) -> int:
+    """Back to the end of a word, but not before `least`."""
+    if last >= len(text):
+        return least + len(text[least:].rstrip())
+    space = max(text.rfind(" ", least, last + 1), text.rfind("\n", least, last + 1))
+    return space if space > last - LEAD and space >= least else last
+
+
+def _opening(body: str, passage: Span | None) -> Highlight | None:
+    """What to show where no word matched: how the nearest passage, or the body, begins."""
+    start = passage[0] if passage and passage[0] < len(body) else 0
+    start += len(body[start : start + EXCERPT]) - len(body[start : start + EXCERPT].lstrip())
+    end = _end(body, min(len(body), start + EXCERPT), start)
+    if end <= start:
+        return None
+    return Highlight.model_construct(field="body", excerpt=body[start:end], offset=start, spans=[])

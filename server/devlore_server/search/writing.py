@@ -1,0 +1,134 @@
+"""Owns turning changed memories into stored vectors: what to embed, what to keep, and which are near-duplicates."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import groupby
+from uuid import UUID
+
+import numpy as np
+
+from devlore.events import Event, NearDuplicate, NearDuplicates
+from devlore_server.kit.clock import Clock, utc_now
+from devlore_server.kit.db import Connection, Database, system
+from devlore_server.kit.ids import new_id
+from devlore_server.kit.log import EventLog
+from devlore_server.search.documents import Change, attributes, digest, passages
+from devlore_server.search.models import Generation, embed
+from devlore_server.search.vectors import Stored, TextChanged, VectorDocument, VectorIndex
+
+NEAR_DUPLICATE = 0.95
+"""Cosine similarity from which two opening passages say nearly the same. Chosen to be rarely wrong rather than complete,
+since a suggestion costs somebody's attention; see tests/search/test_near_duplicates.py for what lies on either side."""
+
+EMBEDDED_AT_ONCE = 256
+"""Passages per call of the embedder: a memory of 1 MiB has two thousand."""
+
+_NOTHING = Stored(0, b"")
+
+
+class VectorWriter:
+    """Brings one generation of the vector index up to date with changed memories."""
+
+    def __init__(self, database: Database, index: VectorIndex, log: EventLog, clock: Clock = utc_now) -> None:
+        self._database = database
+        self._index = index
+        self._log = log
+        self._clock = clock
+
+    async def write(self, generation: Generation, changes: Sequence[Change], *, report: bool) -> int:
+        """Embed what is new, store it, and, if asked to `report`, append the near-duplicates found as events.
+
+        Embeds outside any transaction. Returns how many memories were stored. Raises EmbedderUnavailable.
+        """
+        stored = 0
+        ordered = sorted(changes, key=lambda change: (change.organisation, change.id))
+        for organisation, group in groupby(ordered, key=lambda change: change.organisation):
+            stored += await self._write(generation, organisation, list(group), report)
+        return stored
+
+    async def _write(self, generation: Generation, organisation: UUID, changes: list[Change], report: bool) -> int:
+        known = await self._index.known(generation.model, organisation, [change.id for change in changes])
+        fresh = [change for change in changes if change.version > known.get(change.id, _NOTHING).version]
+        try:
+            return await self._store(generation, organisation, fresh, known, report)
+        except TextChanged:
+            # Somebody stored another text in between; embedding all of it is always right.
+            return await self._store(generation, organisation, fresh, {}, report)
+
+    async def _store(
+        self,
+        generation: Generation,
+        organisation: UUID,
+        changes: list[Change],
+        known: dict[UUID, Stored],
+        report: bool,
+    ) -> int:
+        documents = await _embedded(generation, changes, known)
+        if not documents:
+            return 0
+        async with self._database.transaction(system(organisation)) as connection:
+            written = await self._index.upsert(connection, generation.model, organisation, documents)
+            new = {document.id for document in documents if document.vectors is not None} & written if report else set()
+            await self._report(connection, generation, organisation, [c for c in changes if c.id in new])
+        if new:
+            self._log.notify()
+        return len(written)
+
+    async def _report(
+        self, connection: Connection, generation: Generation, organisation: UUID, changes: list[Change]
+    ) -> None:
+        if not changes:
+            return
+        found = await self._index.near_duplicates(
+            connection, generation.model, organisation, [change.id for change in changes], NEAR_DUPLICATE
+        )
+        now = self._clock()
+        events = [near_duplicates_event(change, found[change.id], now) for change in changes if change.id in found]
+        await self._log.append(connection, events)
+
+
+async def _embedded(generation: Generation, changes: list[Change], known: dict[UUID, Stored]) -> list[VectorDocument]:
+    """The documents to store, with vectors where the text is not the stored one."""
+    documents = [_document(change, known.get(change.id, _NOTHING)) for change in changes]
+    texts = [text for _, cut in documents for text in cut or ()]
+    vectors = np.zeros((0, generation.model.dimension), dtype=np.float32)
+    for start in range(0, len(texts), EMBEDDED_AT_ONCE):
+        rows = await embed(generation.embedder, texts[start : start + EMBEDDED_AT_ONCE])
+        vectors = np.concatenate([vectors, rows])
+    complete, at = [], 0
+    for document, cut in documents:
+        if cut is not None:
+            document = replace(document, vectors=vectors[at : at + len(cut)])
+            at += len(cut)
+        complete.append(document)
+    return complete
+
+
+def _document(change: Change, known: Stored) -> tuple[VectorDocument, list[str] | None]:
+    """A change as a document, and the texts whose vectors it lacks; None where it needs none."""
+    if change.memory is None:
+        return VectorDocument(change.id, change.version), None
+    held = VectorDocument(change.id, change.version, digest(change.memory), attributes(change.memory))
+    if held.digest == known.digest:
+        return held, None
+    cut = passages(change.memory)
+    return replace(held, spans=[(passage.start, passage.end) for passage in cut]), [passage.text for passage in cut]
+
+
+def near_duplicates_event(change: Change, found: Sequence[tuple[UUID, float]], now: datetime) -> Event:
+    """What was found about a memory, for whoever keeps the links."""
+    assert change.memory is not None
+    data = NearDuplicates(
+        seen_by=change.memory.created_by,
+        found=[NearDuplicate(memory_id=id, score=round(score, 4)) for id, score in found],
+    )
+    return Event(
+        id=new_id(),
+        type="search.near_duplicates_found",
+        organisation_id=change.organisation,
+        subject=change.id,
+        version=change.version,
+        occurred_at=now,
+        data=data.model_dump(mode="json"),
+    )

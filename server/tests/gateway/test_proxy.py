@@ -1,0 +1,202 @@
+"""The hop to a service in another process, against a real HTTP server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import httpx2
+import pytest
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from devlore_server.gateway.individual import PRINCIPAL, Individual
+from devlore_server.gateway.proxy import Proxy, destination
+from devlore_server.kit.auth import verify
+from devlore_server.kit.clock import utc_now
+from devlore_server.kit.http import BodyLimit, RequestId
+
+SECRET = b"thirty-two bytes of shared secret"
+
+
+class Upstream:
+    """A service that notes what reaches it and answers as told."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.pause: asyncio.Event | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        path = scope["raw_path"].decode() + ("?" + scope["query_string"].decode() if scope["query_string"] else "")
+        headers = [(k.decode(), v.decode()) for k, v in scope["headers"]]
+        self.requests.append({"method": scope["method"], "path": path, "headers": headers, "body": body})
+        answer = [(b"content-type", b"text/plain"), (b"etag", b'"7"'), (b"keep-alive", b"timeout=9"), (b"x-a", b"1")]
+        await send({"type": "http.response.start", "status": 203, "headers": answer})
+        await send({"type": "http.response.body", "body": b"first ", "more_body": True})
+        if self.pause is not None:
+            await self.pause.wait()
+        await send({"type": "http.response.body", "body": b"second"})
+
+
+async def listening(app: ASGIApp) -> AsyncIterator[str]:
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        serving = asyncio.create_task(server.serve(sockets=[bound]))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        server.should_exit = True
+        await serving
+
+
+@pytest.fixture
+def upstream() -> Upstream:
+    return Upstream()
+
+
+@pytest.fixture
+async def address(upstream: Upstream) -> AsyncIterator[str]:
+    async for url in listening(upstream):
+        yield url
+
+
+@pytest.fixture
+async def proxy(address: str) -> AsyncIterator[Proxy]:
+    made = Proxy({"memory": address}, SECRET)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def api(proxy: Proxy) -> AsyncIterator[httpx2.AsyncClient]:
+    app = RequestId(BodyLimit(Individual(proxy), limit=1_000))
+    async for url in listening(app):
+        async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:
+            yield client
+
+
+async def test_a_request_arrives_whole_and_its_answer_too(api: httpx2.AsyncClient, upstream: Upstream) -> None:
+    answer = await api.post("/v1/memories?wait=indexed&tag=a%2Fb", content=b'{"title": 1}', headers={"X-B": "2"})
+    assert (answer.status_code, answer.content, answer.headers["etag"]) == (203, b"first second", '"7"')
+    assert answer.headers["x-a"] == "1"
+    [seen] = upstream.requests
+    assert (seen["method"], seen["path"], seen["body"]) == (
+        "POST",
+        "/v1/memories?wait=indexed&tag=a%2Fb",
+        b'{"title": 1}',
+    )
+    assert ("x-b", "2") in seen["headers"]
+
+
+async def test_an_encoded_path_is_not_decoded_on_the_way(api: httpx2.AsyncClient, upstream: Upstream) -> None:
+    await api.get("/v1/memories/a%20b%3Fc")
+    assert upstream.requests[0]["path"] == "/v1/memories/a%20b%3Fc"
+
+
+async def test_headers_of_one_connection_stay_on_it(api: httpx2.AsyncClient, upstream: Upstream) -> None:
+    sent = {"Connection": "keep-alive, X-Private", "X-Private": "1", "TE": "trailers", "Proxy-Authorization": "x"}
+    answer = await api.get("/v1/memories", headers=sent)
+    arrived = {name for name, _ in upstream.requests[0]["headers"]}
+    assert not arrived & {"x-private", "te", "proxy-authorization"}
+    assert "keep-alive" not in answer.headers
+
+
+async def test_the_caller_is_signed_and_cannot_sign_for_himself(api: httpx2.AsyncClient, upstream: Upstream) -> None:
+    await api.get("/v1/memories", headers={"Devlore-Principal": "forged"})
+    signatures = [value for name, value in upstream.requests[0]["headers"] if name == "devlore-principal"]
+    assert [verify(value, SECRET, utc_now()) for value in signatures] == [PRINCIPAL]
+
+
+async def test_the_request_id_goes_along(api: httpx2.AsyncClient, upstream: Upstream) -> None:
+    answer = await api.get("/v1/memories", headers={"X-Request-Id": "my-request-1"})
+    assert answer.headers["x-request-id"] == "my-request-1"
+    assert ("x-request-id", "my-request-1") in upstream.requests[0]["headers"]
+
+
+async def test_an_answer_is_passed_on_as_it_comes(api: httpx2.AsyncClient, upstream: Upstream) -> None:
+    upstream.pause = asyncio.Event()
+    async with api.stream("GET", "/v1/memories/export") as answer:
+        pieces = answer.aiter_raw()
+        assert await anext(pieces) == b"first "  # while the service has not finished
+        upstream.pause.set()
+        assert await anext(pieces) == b"second"
+
+
+async def test_a_body_is_passed_on_as_it_comes_and_cut_at_the_limit(
+    api: httpx2.AsyncClient, upstream: Upstream
+) -> None:
+    async def unannounced() -> AsyncIterator[bytes]:
+        yield b"x" * 600
+        yield b"x" * 600
+
+    answer = await api.post("/v1/memories", content=unannounced())
+    assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize("path", ["/internal/memories/count", "/v2/memories", "/", "/v1/memoriesX", "/v1/search"])
+async def test_other_paths_go_nowhere(api: httpx2.AsyncClient, upstream: Upstream, path: str) -> None:
+    answer = await api.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+    assert upstream.requests == []
+
+
+async def test_a_dead_service_is_a_problem_that_names_it(api: httpx2.AsyncClient, proxy: Proxy) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        dead = Proxy({"memory": f"http://127.0.0.1:{closed.getsockname()[1]}"}, SECRET)
+        async for url in listening(Individual(dead)):
+            async with httpx2.AsyncClient(trust_env=False) as client:
+                answer = await client.get(url + "/v1/memories")
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert "memory" in answer.json()["detail"]
+        with pytest.raises(httpx2.ConnectError):
+            await dead.ping()
+        await dead.close()
+
+
+async def test_a_service_that_dies_in_the_middle_cuts_the_answer(api: httpx2.AsyncClient) -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(half, "127.0.0.1", 0)
+    cut = Proxy({"memory": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"}, SECRET)
+    async for url in listening(Individual(cut)):
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            with pytest.raises(httpx2.RemoteProtocolError), suppress(AssertionError):
+                await client.get(url + "/v1/memories")
+    await cut.close()
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "role"),
+    [
+        ("/v1/memories", "memory"),
+        ("/v1/memories/0197/links/3", "memory"),
+        ("/v1/memories/0197/similar", "search"),
+        ("/v1/tags", "memory"),
+        ("/v1/projects", "memory"),
+        ("/v1/search", "search"),
+        ("/v1/search/rebuild", "search"),
+        ("/v1/connections/1/sync", "integration"),
+        ("/v1/syncs/1", "integration"),
+    ],
+)
+def test_each_path_has_its_role(path: str, role: str) -> None:
+    found = destination(path)
+    assert found is not None
+    assert found.role == role

@@ -1,0 +1,113 @@
+"""A real server process with data in a folder of its own: started, killed without mercy, and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+import psutil
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Instance:
+    """`devlore-server serve` on a free port with its data below `home`; `settings` are variables without `DEVLORE_`."""
+
+    def __init__(self, home: Path, **settings: str) -> None:
+        self.home = home
+        self.settings = settings
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = (home / "server.log").open("ab")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, patience: float = 60) -> float:
+        """Start the server and wait until it says it is ready; returns the seconds that took."""
+        started = time.monotonic()
+        self.spawn()
+        self.wait_until_ready(patience)
+        return time.monotonic() - started
+
+    def spawn(self) -> None:
+        """Start the server without waiting for it."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("DEVLORE_")}
+        chosen = {f"DEVLORE_{k.upper()}": v for k, v in self.settings.items()}
+        environment = kept | {"DEVLORE_HOME": str(self.home), "DEVLORE_PORT": str(self.port)} | chosen
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "devlore_server", "serve"],
+            env=environment,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+
+    def wait_until_ready(self, patience: float = 60) -> None:
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if self._process is not None and self._process.poll() is not None:
+                raise AssertionError(f"the server ended with {self._process.returncode}:\n{self.log_tail()}")
+            try:
+                if httpx2.get(self.url + "/readyz", timeout=2).status_code == 200:
+                    return
+            except httpx2.TransportError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError(f"the server is not ready after {patience} s:\n{self.log_tail()}")
+
+    def postgres(self) -> int | None:
+        """The process id of the embedded PostgreSQL, from its lock file."""
+        try:
+            return int((self.home / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+        except (FileNotFoundError, IndexError, ValueError):
+            return None
+
+    def kill_server(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def kill_postgres(self, *, backend: bool = False) -> None:
+        """SIGKILL the postmaster, or one of its backends (upon which it restarts them all)."""
+        pid = self.postgres()
+        if pid is None:
+            return
+        try:
+            children = psutil.Process(pid).children()
+            victim = children[-1].pid if backend and children else pid
+            os.kill(victim, signal.SIGKILL)
+        except (psutil.NoSuchProcess, ProcessLookupError):
+            pass
+
+    def stop(self, patience: float = 30) -> int | None:
+        """Ask the server to end, as an operator would; returns its exit code."""
+        try:
+            if self._process is not None and self._process.poll() is None:
+                self._process.terminate()
+                return self._process.wait(patience)
+            return None
+        finally:
+            self._log.close()
+
+    def sweep(self) -> None:
+        """After a failed test: nothing that was started here goes on."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        if (pid := self.postgres()) is not None and psutil.pid_exists(pid):
+            parent = psutil.Process(pid)
+            for process in [parent, *parent.children(recursive=True)]:
+                process.kill()
+
+    def log_tail(self) -> str:
+        self._log.flush()
+        return (self.home / "server.log").read_text(errors="replace")[-4000:]

@@ -1,0 +1,83 @@
+"""The same instance in every shape: one process, a process per role, and those with Redis between them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+import psycopg
+import pytest
+from psycopg import conninfo, sql
+
+from devlore_server.kit.ids import new_id
+from tests.instance import Instance
+
+SECRET = "a secret that all processes of a split instance share"
+SERVICES = ("memory", "search", "integration")
+
+
+@dataclass
+class Topology:
+    """A running instance: its gateway, and the processes behind it when it is split."""
+
+    gateway: Instance
+    services: dict[str, Instance] = field(default_factory=dict)
+
+    @property
+    def processes(self) -> list[Instance]:
+        return [*self.services.values(), self.gateway]
+
+
+@pytest.fixture(scope="session", params=["one process", "split", "split with Redis"])
+def topology(request: pytest.FixtureRequest, postgres: str, redis_server: str) -> Iterator[Topology]:
+    home = Path(tempfile.mkdtemp(prefix="dvl-topology-"))
+    name = f"topology_{new_id().hex}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    shared = {"database_url": conninfo.make_conninfo(postgres, dbname=name), "secret": SECRET}
+    if "Redis" in request.param:
+        shared["redis_url"] = redis_server
+    running = one_process(home, shared) if request.param == "one process" else split(home, shared)
+    try:
+        for process in running.processes:
+            process.spawn()
+        for process in running.processes:
+            process.wait_until_ready(90)
+        yield running
+        assert [process.stop() for process in reversed(running.processes)] == [0] * len(running.processes)
+    finally:
+        for process in running.processes:
+            process.sweep()
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def one_process(home: Path, shared: dict[str, str]) -> Topology:
+    return Topology(Instance(folder(home, "all"), **shared))
+
+
+def split(home: Path, shared: dict[str, str]) -> Topology:
+    services = {role: Instance(folder(home, role), roles=role) for role in SERVICES}
+    addresses = {f"{role}_url": instance.url for role, instance in services.items()}
+    gateway = Instance(folder(home, "gateway"), roles="gateway", **shared, **addresses)
+    for instance in services.values():
+        instance.settings |= shared | addresses
+    return Topology(gateway, services)
+
+
+def folder(home: Path, role: str) -> Path:
+    made = home / role
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def api(topology: Topology) -> Iterator[httpx2.Client]:
+    """A client of the gateway."""
+    with httpx2.Client(base_url=topology.gateway.url, timeout=30, trust_env=False) as client:
+        yield client
