@@ -9,6 +9,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+WORKERS ?= 2
 CRASH_ARGS ?= --rounds 20
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
@@ -51,7 +52,7 @@ status: $(INSTALLED) ## say what runs, and how far the indexes are
 
 test: $(INSTALLED_DEV) ## set up what tests need, and run them all
 	@bash requirements/redis
-	@$(BIN)/pytest -q $(PYTEST_ARGS)
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 check: static drift test ## format, lint, types, imports, drift of generated files, budgets, all tests
 

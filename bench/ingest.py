@@ -95,7 +95,7 @@ def sync_git(data: Path) -> dict[str, float]:
     with instance.running() as running, running.client() as client:
         repository = synthesise(data, running.home / "repository")
         connection = client.post(
-            "/v1/connections", json={"connector": "git", "config": {"path": str(repository)}}
+            "/v1/connections", json={"connector": "git", "config": {"path": str(repository), "merges": True}}
         ).json()
         started = time.perf_counter()
         sync = client.post(f"/v1/connections/{connection['id']}/sync", json={}).json()

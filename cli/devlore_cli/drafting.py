@@ -46,7 +46,7 @@ def parse_link(text: str) -> LinkDraft:
 def link_type(name: str) -> LinkType:
     """A link type by its name, with ``-`` or ``_``; raises ValueError."""
     if name not in _TYPES:
-        raise ValueError(f"{name!r} is no link type: {', '.join(str(kind) for kind in LinkType)}.")
+        raise ValueError(f"{name!r} is no link type: {', '.join(str(kind).replace('_', '-') for kind in LinkType)}.")
     return _TYPES[name]
 
 

@@ -23,6 +23,7 @@ from devlore.problems import (
     Unauthenticated,
     VersionMismatch,
 )
+from devlore.transport import is_loopback
 from devlore_cli.output import Screen
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_NOT_FOUND, EXIT_NOT_ALLOWED, EXIT_CONFLICT = 1, 2, 3, 4, 5
@@ -33,6 +34,19 @@ _CODES: list[tuple[tuple[type[Problem], ...], int]] = [
     ((Conflict, VersionMismatch, PreconditionRequired), EXIT_CONFLICT),
     ((Invalid,), EXIT_USAGE),
 ]
+
+
+_SLUG = "small letters, digits, dots, dashes and slashes, beginning with a letter or a digit"
+_PATTERNS = {
+    "kind": "small letters, digits and dashes, beginning with a letter",
+    "project": _SLUG,
+    "tags": "no comma in it, and no space before it",
+    "connector": "small letters, digits, dashes and underscores, beginning with a letter",
+}
+_PLAIN = {
+    "Extra inputs are not permitted": "there is no such field",
+    "Input should have timezone info": "a time zone is missing, e.g. 2026-03-01T12:00:00Z",
+}
 
 
 class Failure(Exception):
@@ -57,11 +71,20 @@ def report(error: Exception, as_json: bool) -> int:
     elif isinstance(error, Failure):
         body, code = _body("failed", error.message, advice=error.advice), error.code
         message = error.message + (f"\n{error.advice}" if error.advice else "")
+    elif isinstance(error, click.exceptions.NoArgsIsHelpError):
+        # The whole page is the answer, so it is not told as a failure of one line.
+        if not as_json:
+            print(error.format_message(), file=sys.stderr)  # noqa: T201 - the face
+            return EXIT_USAGE
+        body, code, message = _body("usage", "Name a command; --help lists them."), EXIT_USAGE, ""
     elif isinstance(error, click.UsageError):
         body, code = _body("usage", error.format_message()), EXIT_USAGE
         message = _usage(error)
     elif isinstance(error, click.ClickException):
         body, code, message = _body("failed", error.format_message()), error.exit_code, error.format_message()
+    elif isinstance(error, UnicodeEncodeError):
+        text = f"This is no text in UTF-8: {error.object[:80]!r}"
+        body, code, message = _body("usage", text), EXIT_USAGE, text
     elif isinstance(error, OSError):
         text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         body, code, message = _body("failed", text), EXIT_FAILURE, text
@@ -77,7 +100,8 @@ def words(problem: Problem) -> str:
     """A problem as a message for people."""
     message = problem.detail or problem.title
     if isinstance(problem, Unreachable):
-        return f"{message}\nStart it with: devlore up"
+        own = is_loopback(str(problem.extra.get("address")))
+        return f"{message}\n{'Start it with: devlore up' if own else 'The address comes from --url or DEVLORE_URL.'}"
     if isinstance(problem, InvalidQuery):
         return "\n".join([message, *_pointed_out(problem.extra)])
     if isinstance(problem, VersionMismatch):
@@ -85,7 +109,7 @@ def words(problem: Problem) -> str:
     errors = problem.extra.get("errors")
     if isinstance(errors, list) and errors:
         repeated = any(str(e.get("detail")) in message for e in errors)
-        listed = [f"  {place(e)}: {e.get('detail', 'not valid')}" for e in errors]
+        listed = [f"  {place(e)}: {rule(e)}" for e in errors]
         return "\n".join([problem.title if repeated else message, *listed])
     return message
 
@@ -94,6 +118,15 @@ def place(error: dict[str, Any]) -> str:
     """Where in the input an error is: ``/tags/0`` as ``tags.0``."""
     pointer = str(error.get("pointer") or "").lstrip("#").strip("/")
     return pointer.replace("/", ".").replace("~1", "/").replace("~0", "~") or "input"
+
+
+def rule(error: dict[str, Any]) -> str:
+    """What is wrong with a field, for people: a pattern they would have to read is said in words."""
+    detail = str(error.get("detail") or "not valid")
+    if not detail.startswith("String should match pattern"):
+        return _PLAIN.get(detail, detail)
+    names = [name for name in place(error).split(".") if not name.isdigit()]
+    return _PATTERNS.get(names[-1] if names else "", detail)
 
 
 def _pointed_out(extra: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import os
 import sys
@@ -70,6 +71,15 @@ class LazyGroup(click.Group):
         module, _, name = _PLACES[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(f"devlore_cli.commands.{module}"), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; one that is misspelt is told what was probably meant."""
+        near = difflib.get_close_matches(args[0], _PLACES, 1)
+        if near and args[0] not in _PLACES:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Commands that begin with ``incomplete``, without importing any."""

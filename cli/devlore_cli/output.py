@@ -94,6 +94,11 @@ def printable(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
 
 
+def quantity(count: int, one: str, many: str | None = None) -> str:
+    """``count`` with its noun: ``1 memory``, ``2,000 memories``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def one_line(text: str) -> str:
     """``text`` on one line, printable."""
     return " ".join(printable(text).split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -15,7 +16,10 @@ from pydantic_core import to_jsonable_python
 
 from devlore.calls import Retry
 from devlore.client import Client
+from devlore.problems import NotFound
+from devlore_cli import instance
 from devlore_cli.dates import When
+from devlore_cli.failures import EXIT_USAGE, Failure
 from devlore_cli.output import Screen
 
 R = TypeVar("R")
@@ -36,7 +40,9 @@ class Session:
     @functools.cached_property
     def client(self) -> Client:
         """The client, connected on first use; patient enough for a restart, not for a server that is not there."""
-        return Client(self.url, retry=Retry(attempts=4), timeout=60.0)
+        # Without an address, the server that `devlore up` starts in this environment.
+        url = self.url or os.environ.get("DEVLORE_URL") or instance.place().url
+        return Client(url, retry=Retry(attempts=4), timeout=60.0)
 
     def json(self, value: Any) -> None:
         """One JSON line on stdout."""
@@ -77,9 +83,27 @@ def command(function: Callable[..., R]) -> Callable[..., R]:
     @click.option("--url", metavar="URL", help="The server's address.  [env: DEVLORE_URL]")
     @functools.wraps(function)
     def wrapped(*args: Any, as_json: bool, url: str | None, **kwargs: Any) -> R:
-        return function(Session(as_json, url), *args, **kwargs)
+        try:
+            return function(Session(as_json, url), *args, **kwargs)
+        except NotFound as error:
+            if error.detail is not None or "memory_id" not in kwargs:
+                raise
+            raise no_memory(kwargs["memory_id"]) from error
 
     return wrapped
+
+
+def no_memory(memory_id: str) -> NotFound:
+    """What to say when the server knows no memory of an id: which one, and where deleted ones are."""
+    return NotFound(f"There is no memory {memory_id}. Deleted ones: devlore list --deleted")
+
+
+def stdin_text() -> str:
+    """Everything on stdin; a usage error when it is no UTF-8 text."""
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise Failure(f"What stdin brings is no UTF-8 text (byte {error.start + 1}).", code=EXIT_USAGE) from error
 
 
 def filters(*, short: bool = True) -> Callable[[Callable[..., R]], Callable[..., R]]:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,13 @@ def documents_below(folder: Path) -> list[Path]:
     found: list[Path] = []
     for base, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(base, name) for name in sorted(names) if name.lower().endswith(_ENDINGS)]
+        found += [Path(base, name) for name in sorted(names) if is_document(Path(name))]
     return found
+
+
+def is_document(path: Path) -> bool:
+    """Whether a file is Markdown, by its name."""
+    return path.suffix.lower() in _ENDINGS
 
 
 def folder(root: Path, files: list[Path], extra: dict[str, Any]) -> Iterator[Item]:
@@ -110,6 +116,15 @@ def _from_document(document: documents.Document, where: str, path: Path, size: i
     return _draft(to_jsonable_python(kept) | {"body": body}, where, str(path.resolve()), size, extra)
 
 
+def _zoned(text: str) -> str:
+    """A date or time as other programs write it, with the zone ours need: UTC, as in front matter."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return text if moment.tzinfo else moment.replace(tzinfo=UTC).isoformat()
+
+
 def _draft(value: dict[str, Any], where: str, external_id: str, size: int, extra: dict[str, Any]) -> Item:
     fields = {name: known for name, known in value.items() if name not in _ALSO_KNOWN_AS}
     for name, ours in _ALSO_KNOWN_AS.items():
@@ -117,6 +132,8 @@ def _draft(value: dict[str, Any], where: str, external_id: str, size: int, extra
             fields.setdefault(ours, value[name])
     if isinstance(fields.get("tags"), str):
         fields["tags"] = [tag for tag in re.split(r"[,\s]+", fields["tags"]) if tag]
+    if isinstance(fields.get("occurred_at"), str):
+        fields["occurred_at"] = _zoned(fields["occurred_at"])
     if not fields.get("title") and isinstance(fields.get("body"), str):
         fields["title"], fields["body"] = split_title(fields["body"])
     if not fields.get("title") and not fields.get("body"):

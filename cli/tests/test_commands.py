@@ -12,7 +12,7 @@ from cli.tests.terminal import Terminal
 from sdk.python.tests import samples
 from sdk.python.tests.scripted import Reply, Scripted
 
-from devlore_cli.commands.search import query_words
+from devlore_cli.querying import query_words
 
 
 def editor(tmp_path: Path, script: str) -> str:
@@ -246,7 +246,7 @@ def test_link_and_unlink(scripted: Scripted, devlore: Terminal) -> None:
     scripted.play(Reply(body=samples.page(link)), Reply(204))
     assert "removed" in devlore("link", samples.ID, "#12", "--remove").out
     scripted.play(Reply(body=samples.page()))
-    devlore("link", samples.ID, "#13", "--remove", code=2)
+    devlore("link", samples.ID, "#13", "--remove", code=3)
     devlore("link", samples.ID, "#13", "--type", "likes", code=2)
 
 

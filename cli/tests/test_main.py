@@ -18,6 +18,7 @@ from sdk.python.tests import samples
 from sdk.python.tests.scripted import Reply, Scripted
 
 from devlore_cli.main import SECTIONS, cli
+from devlore_cli.session import Session
 
 COMMANDS = {name: entry for commands in SECTIONS.values() for name, entry in commands.items()}
 DEVLORE = [sys.executable, "-m", "devlore_cli"]
@@ -109,6 +110,15 @@ def test_a_server_that_does_not_run_is_said_with_what_to_do(monkeypatch: pytest.
     ended = Terminal(monkeypatch, "http://127.0.0.1:9")("list", code=1)
     assert "Nothing answers at http://127.0.0.1:9" in ended.err
     assert "devlore up" in ended.err
+
+
+def test_the_address_is_an_option_or_a_setting_or_that_of_the_local_instance(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Session(False, None).client.base_url == "http://127.0.0.1:7700"
+    monkeypatch.setenv("DEVLORE_PORT", "8800")
+    assert Session(False, None).client.base_url == "http://127.0.0.1:8800"
+    monkeypatch.setenv("DEVLORE_URL", "http://memory.example")
+    assert Session(False, None).client.base_url == "http://memory.example"
+    assert Session(False, "http://other.example").client.base_url == "http://other.example"
 
 
 def test_errors_of_fields_are_listed_once(scripted: Scripted, devlore: Terminal) -> None:

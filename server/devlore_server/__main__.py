@@ -21,6 +21,7 @@ from devlore_server import __version__, reference
 from devlore_server.app import AlreadyRunning, application, prepared
 from devlore_server.gateway.hosts import NotLoopback
 from devlore_server.kit.embedded import EmbeddedPostgresError
+from devlore_server.kit.heap import bound_arenas
 from devlore_server.kit.migrate import MigrationError
 from devlore_server.kit.telemetry import configure_logs
 from devlore_server.rebuilding import rebuild_search
@@ -46,6 +47,7 @@ def serve(roles: tuple[str, ...], host: str | None, port: int | None) -> None:
     with explained():
         settings = Settings.read(roles=roles or None, host=host, port=port)
         configure_logs(settings.log_format, settings.log_level)
+        bound_arenas()
         # Cancelled: told to stop while it was still starting.
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(asyncio.CancelledError):
             runner.run(serving(settings))

@@ -21,10 +21,11 @@ from devlore_server.gateway.hosts import ensure_loopback
 from devlore_server.gateway.jobs import keep_forgetting
 from devlore_server.gateway.limits import Quotas
 from devlore_server.gateway.proxy import Proxy
+from devlore_server.gateway.reactions import StoredAnswers
 from devlore_server.integration import api as integration_api
 from devlore_server.integration.jobs import SyncJobs
 from devlore_server.integration.service import IntegrationService
-from devlore_server.kit import cache, limit
+from devlore_server.kit import cache, heap, limit
 from devlore_server.kit.db import Database
 from devlore_server.kit.embedded import EmbeddedPostgres
 from devlore_server.kit.http import BodyLimit, CatchAll, RequestId, SignedCallers
@@ -47,7 +48,7 @@ from devlore_server.search import wiring
 from devlore_server.search.client import IndexingClient
 from devlore_server.search.embedders import open_embedder
 from devlore_server.settings import ROLES, BadSettings, Role, Settings
-from devlore_server.subscriptions import MEMORY_NEAR_DUPLICATES, Subscription
+from devlore_server.subscriptions import GATEWAY_ANSWERS, MEMORY_NEAR_DUPLICATES, Subscription
 
 log = structlog.get_logger("devlore.app")
 
@@ -138,6 +139,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Process:
         limiter=limit.FallbackLimiter(limit.RedisLimiter(redis), own_limiter) if redis else own_limiter,
         paging=Paging(secret),
     )
+    process.jobs["heap"] = heap.keep_trimmed
     process.resources["postgres"] = Resource(database.ping)
     process.resources["jobs"] = Resource(supervisor.ping, critical=False)
     if redis is not None:
@@ -293,6 +295,7 @@ def _add_gateway(app: FastAPI, process: Process) -> None:
     quotas = Quotas.per_minute(settings.rate_limit) if settings.rate_limit else None
     guard(app, database=process.database, limiter=process.limiter, quotas=quotas, tracing=_tracing(process))
     process.jobs["gateway.idempotency"] = lambda: keep_forgetting(process.database)
+    _tail(process, GATEWAY_ANSWERS, StoredAnswers(process.database).erase)
 
 
 def _add_signature_check(app: FastAPI, process: Process, services: Services) -> None:

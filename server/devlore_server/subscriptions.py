@@ -35,5 +35,8 @@ SEARCH_VECTOR: Final = Subscription(
 MEMORY_NEAR_DUPLICATES: Final = Subscription(
     "memory.near_duplicates", "memory", ("search.near_duplicates_found",), "stores near-duplicates as scored links"
 )
+GATEWAY_ANSWERS: Final = Subscription(
+    "gateway.answers", "gateway", ("memory.purged",), "erases the answers stored under idempotency keys about a memory"
+)
 
-SUBSCRIPTIONS: Final = (SEARCH_LEXICAL, SEARCH_VECTOR, MEMORY_NEAR_DUPLICATES)
+SUBSCRIPTIONS: Final = (SEARCH_LEXICAL, SEARCH_VECTOR, MEMORY_NEAR_DUPLICATES, GATEWAY_ANSWERS)

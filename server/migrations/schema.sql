@@ -22,19 +22,25 @@ CREATE SCHEMA search;
 
 ALTER SCHEMA search OWNER TO devlore_owner;
 
-CREATE FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_status smallint, its_headers jsonb, its_body bytea) RETURNS boolean
+CREATE FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_subject uuid, its_status smallint, its_headers jsonb, its_body bytea) RETURNS boolean
     LANGUAGE plpgsql
     AS $$
+DECLARE
+    erased boolean;
 BEGIN
     PERFORM set_config('app.organisation', of_organisation::text, true), set_config('app.person', of_person::text, true),
             set_config('synchronous_commit', 'off', true);
-    UPDATE gateway.idempotency i SET status = its_status, headers = its_headers, body = its_body
+    erased := EXISTS (SELECT FROM log.event e WHERE e.organisation_id = of_organisation AND e.subject = its_subject
+                                                AND e.type = 'memory.purged');
+    UPDATE gateway.idempotency i
+    SET subject = its_subject, status = its_status, headers = CASE WHEN NOT erased THEN its_headers END,
+        body = CASE WHEN NOT erased THEN its_body END
     WHERE i.organisation_id = of_organisation AND i.person_id = of_person AND i.key = of_key AND i.claim = by_claim;
     RETURN FOUND;
 END
 $$;
 
-ALTER FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_status smallint, its_headers jsonb, its_body bytea) OWNER TO devlore_owner;
+ALTER FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_subject uuid, its_status smallint, its_headers jsonb, its_body bytea) OWNER TO devlore_owner;
 
 CREATE FUNCTION gateway.claim(of_organisation uuid, of_person uuid, of_key text, of_fingerprint bytea, by_claim uuid, lease double precision, keep double precision) RETURNS TABLE(mine boolean, fingerprint bytea, status smallint, headers jsonb, body bytea)
     LANGUAGE plpgsql
@@ -63,6 +69,19 @@ END
 $$;
 
 ALTER FUNCTION gateway.claim(of_organisation uuid, of_person uuid, of_key text, of_fingerprint bytea, by_claim uuid, lease double precision, keep double precision) OWNER TO devlore_owner;
+
+CREATE FUNCTION gateway.erase(of_organisation uuid, subjects uuid[]) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'gateway'
+    AS $$
+    WITH emptied AS (
+        UPDATE gateway.idempotency i SET headers = NULL, body = NULL
+        WHERE i.organisation_id = of_organisation AND i.subject = ANY (subjects) AND i.body IS NOT NULL
+        RETURNING 1)
+    SELECT count(*) FROM emptied
+$$;
+
+ALTER FUNCTION gateway.erase(of_organisation uuid, subjects uuid[]) OWNER TO devlore_owner;
 
 CREATE FUNCTION gateway.forget_expired(most integer) RETURNS bigint
     LANGUAGE sql SECURITY DEFINER
@@ -431,6 +450,7 @@ CREATE TABLE gateway.idempotency (
     status smallint,
     headers jsonb,
     body bytea,
+    subject uuid,
     CONSTRAINT idempotency_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255)))
 );
 
@@ -582,6 +602,7 @@ CREATE TABLE memory.link (
     target_id uuid,
     note text,
     score real,
+    connector text,
     created_at timestamp with time zone NOT NULL,
     created_by uuid NOT NULL,
     CONSTRAINT link_check CHECK (((target_kind = 'memory'::text) = (target_id IS NOT NULL))),
@@ -758,6 +779,8 @@ ALTER TABLE ONLY search.rebuild
 
 CREATE INDEX idempotency_expires ON gateway.idempotency USING btree (expires_at);
 
+CREATE INDEX idempotency_subject ON gateway.idempotency USING btree (organisation_id, subject) WHERE (subject IS NOT NULL);
+
 CREATE INDEX item_elsewhere ON integration.item USING btree (organisation_id, created_by, connector, external_id);
 
 CREATE INDEX sync_of_connection ON integration.sync USING btree (organisation_id, connection_id, id DESC);
@@ -796,11 +819,13 @@ ALTER TABLE ONLY memory.link
 ALTER TABLE ONLY memory.version
     ADD CONSTRAINT version_organisation_id_memory_id_fkey FOREIGN KEY (organisation_id, memory_id) REFERENCES memory.memory(organisation_id, id) ON DELETE CASCADE;
 
+CREATE POLICY erasing ON gateway.idempotency TO devlore_owner USING (((organisation_id = ( SELECT (NULLIF(current_setting('app.organisation'::text, true), ''::text))::uuid AS "nullif")) AND (subject IS NOT NULL))) WITH CHECK (((organisation_id = ( SELECT (NULLIF(current_setting('app.organisation'::text, true), ''::text))::uuid AS "nullif")) AND (headers IS NULL) AND (body IS NULL)));
+
 CREATE POLICY expired ON gateway.idempotency TO devlore_owner USING ((expires_at < now())) WITH CHECK (false);
 
 ALTER TABLE gateway.idempotency ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY tenant ON gateway.idempotency USING (((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)) AND (person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)))) WITH CHECK (((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)) AND (person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))));
+CREATE POLICY tenant ON gateway.idempotency TO devlore_app USING (((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)) AND (person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)))) WITH CHECK (((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)) AND (person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))));
 
 ALTER TABLE integration.connection ENABLE ROW LEVEL SECURITY;
 
@@ -834,6 +859,8 @@ ALTER TABLE memory.claim ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE memory.link ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY may_archive ON memory.version FOR INSERT WITH CHECK (true);
+
 CREATE POLICY may_change ON memory.memory FOR UPDATE USING (((privacy = 'public'::text) OR (created_by = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)) OR ((privacy = 'team'::text) AND (team_id = ANY (( SELECT (current_setting('app.teams'::text))::uuid[] AS current_setting)::uuid[])))));
 
 CREATE POLICY may_create ON memory.memory FOR INSERT WITH CHECK ((created_by = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)));
@@ -841,6 +868,8 @@ CREATE POLICY may_create ON memory.memory FOR INSERT WITH CHECK ((created_by = (
 CREATE POLICY may_purge ON memory.memory FOR DELETE USING ((created_by = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)));
 
 CREATE POLICY may_read ON memory.memory FOR SELECT USING (((privacy = 'public'::text) OR (created_by = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)) OR ((privacy = 'team'::text) AND (team_id = ANY (( SELECT (current_setting('app.teams'::text))::uuid[] AS current_setting)::uuid[])))));
+
+CREATE POLICY may_read ON memory.version FOR SELECT USING ((((state ->> 'privacy'::text) = 'public'::text) OR (((state ->> 'created_by'::text))::uuid = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)) OR (((state ->> 'privacy'::text) = 'team'::text) AND (((state ->> 'team_id'::text))::uuid = ANY (( SELECT (current_setting('app.teams'::text))::uuid[] AS current_setting)::uuid[])))));
 
 ALTER TABLE memory.memory ENABLE ROW LEVEL SECURITY;
 
@@ -852,7 +881,7 @@ CREATE POLICY tenant ON memory.link USING ((organisation_id = ( SELECT (current_
 
 CREATE POLICY tenant ON memory.memory AS RESTRICTIVE USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
 
-CREATE POLICY tenant ON memory.version USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
+CREATE POLICY tenant ON memory.version AS RESTRICTIVE USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
 
 ALTER TABLE memory.version ENABLE ROW LEVEL SECURITY;
 
@@ -882,11 +911,14 @@ GRANT USAGE ON SCHEMA migration TO devlore_app;
 GRANT ALL ON SCHEMA search TO devlore_search;
 GRANT USAGE ON SCHEMA search TO devlore_app;
 
-REVOKE ALL ON FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_status smallint, its_headers jsonb, its_body bytea) FROM PUBLIC;
-GRANT ALL ON FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_status smallint, its_headers jsonb, its_body bytea) TO devlore_app;
+REVOKE ALL ON FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_subject uuid, its_status smallint, its_headers jsonb, its_body bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_subject uuid, its_status smallint, its_headers jsonb, its_body bytea) TO devlore_app;
 
 REVOKE ALL ON FUNCTION gateway.claim(of_organisation uuid, of_person uuid, of_key text, of_fingerprint bytea, by_claim uuid, lease double precision, keep double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION gateway.claim(of_organisation uuid, of_person uuid, of_key text, of_fingerprint bytea, by_claim uuid, lease double precision, keep double precision) TO devlore_app;
+
+REVOKE ALL ON FUNCTION gateway.erase(of_organisation uuid, subjects uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION gateway.erase(of_organisation uuid, subjects uuid[]) TO devlore_app;
 
 REVOKE ALL ON FUNCTION gateway.forget_expired(most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION gateway.forget_expired(most integer) TO devlore_app;
@@ -975,7 +1007,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE memory.claim TO devlore_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE memory.link TO devlore_app;
 
-GRANT SELECT,INSERT,DELETE ON TABLE memory.version TO devlore_app;
+GRANT SELECT,INSERT ON TABLE memory.version TO devlore_app;
 
 GRANT SELECT ON TABLE migration.applied TO devlore_app;
 

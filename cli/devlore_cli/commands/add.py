@@ -15,7 +15,7 @@ from devlore_cli import editor
 from devlore_cli.drafting import parse_link, split_title
 from devlore_cli.failures import EXIT_USAGE, Failure
 from devlore_cli.render import listed
-from devlore_cli.session import WHEN, Session, command, moment_given
+from devlore_cli.session import WHEN, Session, command, moment_given, stdin_text
 
 _PATIENCE = 1.0
 
@@ -55,7 +55,7 @@ def add(session: Session, text: str | None, occurred_at: datetime | None, wait: 
 def _text(text: str | None, title: str | None) -> str:
     """What to remember: the argument, stdin, or what is written in the editor."""
     if text == "-" or (text is None and title is None and not sys.stdin.isatty()):
-        return sys.stdin.read()
+        return stdin_text()
     if text is None and title is None:
         return editor.edited("")
     return text or ""

@@ -16,6 +16,7 @@ from devlore.transport import is_loopback
 from devlore_cli import instance
 from devlore_cli.commands.status import size
 from devlore_cli.failures import EXIT_FAILURE
+from devlore_cli.output import quantity
 from devlore_cli.session import Session, command
 
 _ENOUGH_DISK = 1_000_000_000
@@ -39,7 +40,7 @@ def doctor(session: Session) -> int:
     for finding in findings:
         session.one(asdict(finding), lambda _, finding=finding: _shown(session, finding))  # type: ignore[misc]
     ill = [finding for finding in findings if not finding.well]
-    session.note(f"{len(ill)} of {len(findings)} checks found trouble." if ill else "All is well.")
+    session.note(f"{len(ill)} of {quantity(len(findings), 'check')} found trouble." if ill else "All is well.")
     return EXIT_FAILURE if ill else 0
 
 
@@ -99,12 +100,12 @@ def _resources(session: Session) -> Iterator[Finding]:
 def _indexes(session: Session) -> Iterator[Finding]:
     checked = session.client.search.check()
     if checked.clean:
-        yield Finding("indexes", True, f"{checked.memories:,} memories, every index agrees")
+        yield Finding("indexes", True, f"{quantity(checked.memories, 'memory', 'memories')}, every index agrees")
         return
     lag = {index.name: index.lag for index in session.client.search.status().indexes if not index.parked}
     different = [str(index.get("name")) for index in checked.indexes if not index.get("clean")]
     if different and all(lag.get(name) for name in different):
-        behind = ", ".join(f"{name} is {lag[name]:,} events behind" for name in different)
+        behind = ", ".join(f"{name} is {quantity(lag[name], 'event')} behind" for name in different)
         yield Finding("indexes", True, f"{behind} and still catching up; see devlore status")
         return
     yield Finding("indexes", False, "; ".join(checked.problems), "Build them anew: devlore rebuild search")
@@ -113,13 +114,13 @@ def _indexes(session: Session) -> Iterator[Finding]:
 def _consumers(session: Session) -> Iterator[Finding]:
     for index in session.client.search.status().indexes:
         if index.parked:
-            detail = f"{index.parked:,} events could not be applied and are parked."
+            detail = f"{quantity(index.parked, 'event')} could not be applied, and wait apart."
             yield Finding(index.name, False, detail, "Build it anew: devlore rebuild search")
         elif index.state == "unavailable":
             yield Finding(index.name, False, index.detail or "It does not answer.", "devlore rebuild search")
         else:
             behind = f", {index.lag:,} behind" if index.lag else ""
-            yield Finding(index.name, True, f"{index.state}, {index.documents:,} documents{behind}")
+            yield Finding(index.name, True, f"{index.state}, {quantity(index.documents, 'document')}{behind}")
 
 
 def _syncs(session: Session) -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from typing import Any
 
@@ -12,12 +11,13 @@ from devlore.problems import Invalid, VersionMismatch
 from devlore.types import Memory
 from devlore_cli import documents, editor
 from devlore_cli.failures import EXIT_CONFLICT, EXIT_USAGE, Failure, words
+from devlore_cli.identifiers import ID
 from devlore_cli.render import listed
-from devlore_cli.session import WHEN, Session, command, moment_given
+from devlore_cli.session import WHEN, Session, command, moment_given, stdin_text
 
 
 @click.command()
-@click.argument("memory_id", metavar="ID")
+@click.argument("memory_id", metavar="ID", type=ID)
 @click.option("--title", help="New title.")
 @click.option("--body", help="New body; - reads it from stdin.")
 @click.option("--kind", "-k", help="New kind.")
@@ -48,7 +48,7 @@ def _by_options(memory: Memory, options: dict[str, Any]) -> dict[str, Any]:
     plain = ("title", "kind", "importance", "pinned", "privacy", "body", "project")
     changes = {name: options[name] for name in plain if options[name] is not None}
     if changes.get("body") == "-":
-        changes["body"] = sys.stdin.read()
+        changes["body"] = stdin_text()
     if changes.get("project") == "":
         changes["project"] = None
     if options["tags"] or options["add_tag"] or options["remove_tag"]:

@@ -12,6 +12,7 @@ import click
 from devlore.types import MemoryRecord
 from devlore_cli import documents
 from devlore_cli.failures import Failure
+from devlore_cli.output import quantity
 from devlore_cli.progress import Progress
 from devlore_cli.session import Session, command
 
@@ -35,7 +36,7 @@ def export(session: Session, path: Path, project: str | None, deleted: bool, for
             count = _write_file(records, path, force=force)
     if not to_stdout:
         result = {"path": str(path), "memories": count}
-        session.one(result, lambda _: session.out.line(f"{count:,} memories to {path}"))
+        session.one(result, lambda _: session.out.line(f"{quantity(count, 'memory', 'memories')} to {path}"))
 
 
 def _counted(records: Iterator[MemoryRecord], progress: Progress) -> Iterator[MemoryRecord]:
@@ -56,6 +57,8 @@ def _write_file(records: Iterator[MemoryRecord], path: Path, *, force: bool) -> 
     """All or nothing: a half export never takes the place of a whole one."""
     if path.exists() and not force:
         raise Failure(f"{path} exists.", "Add --force to write over it.")
+    if not path.parent.is_dir():
+        raise Failure(f"There is no folder {path.parent}.")
     draft = path.with_name(f".{path.name}.part")
     try:
         with draft.open("wb") as file:

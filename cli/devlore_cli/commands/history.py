@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from devlore_cli import render
+from devlore_cli.identifiers import ID
 from devlore_cli.session import Session, command
 
 
 @click.command()
-@click.argument("memory_id", metavar="ID")
+@click.argument("memory_id", metavar="ID", type=ID)
 @command
 def history(session: Session, memory_id: str) -> None:
     """List the versions of the memory ID, newest first."""
@@ -19,7 +20,7 @@ def history(session: Session, memory_id: str) -> None:
 
 
 @click.command()
-@click.argument("memory_id", metavar="ID")
+@click.argument("memory_id", metavar="ID", type=ID)
 @click.argument("old", type=click.IntRange(1), required=False)
 @click.argument("new", type=click.IntRange(1), required=False)
 @command
@@ -33,7 +34,7 @@ def diff(session: Session, memory_id: str, old: int | None, new: int | None) -> 
 
 
 @click.command()
-@click.argument("memory_id", metavar="ID")
+@click.argument("memory_id", metavar="ID", type=ID)
 @click.option("--version", type=click.IntRange(1), help="Bring back the content of this version.")
 @command
 def restore(session: Session, memory_id: str, version: int | None) -> None:

@@ -14,7 +14,8 @@ import click
 
 from devlore.types import BULK_LIMIT, BulkItem, BulkResult
 from devlore_cli import sources
-from devlore_cli.failures import EXIT_FAILURE, Failure, place
+from devlore_cli.failures import EXIT_FAILURE, Failure, place, rule
+from devlore_cli.output import quantity
 from devlore_cli.progress import Progress
 from devlore_cli.session import Session, command
 from devlore_cli.sources import Bad, Draft, Item, Record
@@ -48,7 +49,7 @@ def import_(session: Session, path: Path, project: str | None, tags: tuple[str, 
     \b
     An export of Devlore comes back without loss: ids, versions, times and links.
     Loose JSONL has one {"title": …, "body": …, "kind": …, "tags": […]} a line.
-    A folder has one Markdown file per memory, with or without front matter.
+    A folder has one Markdown file per memory, with or without front matter; a single one goes in too.
     """
     tally = Tally()
     extra = {"project": project, "tags": list(tags)}
@@ -62,10 +63,8 @@ def import_(session: Session, path: Path, project: str | None, tags: tuple[str, 
             progress.clear()
             _report(session, tally)
     if tally.failures:
-        count = len(tally.failures)
-        raise Failure(
-            f"{count:,} item{'s' if count > 1 else ''} could not be imported; the rest was.", code=EXIT_FAILURE
-        )
+        rest = "; the rest was" if tally.done > len(tally.failures) else ""
+        raise Failure(f"{quantity(len(tally.failures), 'item')} could not be imported{rest}.", code=EXIT_FAILURE)
 
 
 @contextmanager
@@ -75,6 +74,8 @@ def _items(path: Path, extra: dict[str, Any]) -> Iterator[tuple[Iterator[Item], 
     elif path.is_dir():
         files = sources.documents_below(path)
         yield sources.folder(path, files, extra), len(files)
+    elif sources.is_document(path):
+        yield sources.folder(path.parent, [path], extra), 1
     else:
         with path.open("rb") as file:
             total = sum(1 for line in file if line.strip())
@@ -119,7 +120,7 @@ def _reason(item: BulkItem) -> str:
     if item.problem is None:
         return "refused"
     if item.problem.errors:
-        return "; ".join(f"{_field(error)}: {error.get('detail')}" for error in item.problem.errors)
+        return "; ".join(f"{_field(error)}: {rule(error)}" for error in item.problem.errors)
     return item.problem.detail or item.problem.title
 
 

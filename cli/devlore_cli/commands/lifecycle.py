@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from devlore.types import Memory
+from devlore_cli.identifiers import ID
 from devlore_cli.render import listed
 from devlore_cli.session import Session, command
 
@@ -12,8 +13,8 @@ _REASON = click.option("--reason", "-m", help="Why.")
 
 
 @click.command()
-@click.argument("memory_id", metavar="OLD")
-@click.option("--by", "by", required=True, metavar="NEW", help="The memory that replaces it.")
+@click.argument("memory_id", metavar="OLD", type=ID)
+@click.option("--by", "by", required=True, metavar="NEW", type=ID, help="The memory that replaces it.")
 @_REASON
 @command
 def supersede(session: Session, memory_id: str, by: str, reason: str | None) -> None:
@@ -22,7 +23,7 @@ def supersede(session: Session, memory_id: str, by: str, reason: str | None) -> 
 
 
 @click.command()
-@click.argument("memory_id", metavar="ID")
+@click.argument("memory_id", metavar="ID", type=ID)
 @_REASON
 @command
 def invalidate(session: Session, memory_id: str, reason: str | None) -> None:
@@ -31,7 +32,7 @@ def invalidate(session: Session, memory_id: str, reason: str | None) -> None:
 
 
 @click.command()
-@click.argument("memory_id", metavar="ID")
+@click.argument("memory_id", metavar="ID", type=ID)
 @_REASON
 @command
 def reinstate(session: Session, memory_id: str, reason: str | None) -> None:

@@ -6,12 +6,14 @@ import click
 
 from devlore.types import TargetKind
 from devlore_cli import drafting
+from devlore_cli.failures import EXIT_NOT_FOUND, Failure
+from devlore_cli.identifiers import ID
 from devlore_cli.render import described
 from devlore_cli.session import Session, command
 
 
 @click.command()
-@click.argument("memory_id", metavar="ID")
+@click.argument("memory_id", metavar="ID", type=ID)
 @click.argument("target")
 @click.option(
     "--type", "kind", default="relates-to", show_default=True, help="fixes, supersedes, contradicts, mentions …"
@@ -41,7 +43,7 @@ def link(
 def _remove(session: Session, memory_id: str, target: str) -> None:
     found = [one for one in session.client.memories.all_links(memory_id) if target in (one.target, str(one.id))]
     if not found:
-        raise click.BadParameter(f"The memory has no link to {target}.")
+        raise Failure(f"The memory has no link to {target}.", f"Its links: devlore show {memory_id}", EXIT_NOT_FOUND)
     for one in found:
         session.client.memories.unlink(memory_id, one.id)
         session.one(one, lambda gone: session.out.line(f"removed: {described(gone)}"))

@@ -10,6 +10,7 @@ import click
 
 from devlore.types import Count, Memory
 from devlore_cli import render
+from devlore_cli.querying import pointing_at, query_words
 from devlore_cli.session import Session, command, filters
 
 _FACETS = ("kind", "project", "tag", "author", "source", "status")
@@ -42,7 +43,11 @@ def list_(session: Session, limit: int, everything: bool, pinned: bool, deleted:
 @command
 def facets(session: Session, query: tuple[str, ...], facets: tuple[str, ...], **options: Any) -> None:
     """Count memories (that match QUERY) by kind, project, tag, author, source and status."""
-    page = session.client.search(" ".join(query), limit=1, facets=facets or _FACETS, **options)
+    text = " ".join(query_words(query))
+    with pointing_at(text):
+        page = session.client.search(text, limit=1, facets=facets or _FACETS, **options)
+    if not any(page.facets.values()):
+        session.note("Nothing to count." if query or any(options.values()) else "There is nothing to count yet.")
     for name, found in page.facets.items():
         if session.as_json:
             for item in found:

@@ -50,7 +50,7 @@ def _followed(session: Session, status: SearchStatus) -> SearchStatus:
 
 
 def _shown(session: Session, status: SearchStatus) -> None:
-    if status.rebuild is None:
+    if status.rebuild is None or status.rebuild.get("state") == "done":
         session.out.line(f"Rebuilt with the embedder {status.embedder}.")
     else:
         session.out.line("Started; the old index answers until it is complete. Follow it with: devlore status")

@@ -6,9 +6,11 @@ import sys
 
 import click
 
+from devlore.problems import NotFound
 from devlore_cli.failures import EXIT_USAGE, Failure
+from devlore_cli.identifiers import ID
 from devlore_cli.render import title_of
-from devlore_cli.session import Session, command
+from devlore_cli.session import Session, command, no_memory, stdin_text
 
 
 @click.command("rm")
@@ -18,13 +20,24 @@ from devlore_cli.session import Session, command
 @command
 def remove(session: Session, memory_ids: tuple[str, ...], purge: bool, yes: bool) -> None:
     """Delete the memories ID; devlore restore brings them back, unless they are purged."""
-    ids = sys.stdin.read().split() if memory_ids == ("-",) else list(memory_ids)
+    given = stdin_text().split() if memory_ids == ("-",) else list(memory_ids)
+    ids = [ID.convert(memory_id, None, None) for memory_id in given]
     if purge and not yes:
         _confirm(session, ids)
-    for memory_id in ids:
+    missing = [memory_id for memory_id in ids if not _removed(session, memory_id, purge=purge)]
+    if missing:
+        raise no_memory(", ".join(missing))
+
+
+def _removed(session: Session, memory_id: str, *, purge: bool) -> bool:
+    """Delete one memory and say so; False when there is none, so that the others go all the same."""
+    try:
         session.client.memories.delete(memory_id, purge=purge)
-        done = "purged" if purge else "deleted"
-        session.one({"id": memory_id, "result": done}, lambda one: session.out.line(f"{one['result']} {one['id']}"))
+    except NotFound:
+        return False
+    done = {"id": memory_id, "result": "purged" if purge else "deleted"}
+    session.one(done, lambda one: session.out.line(f"{one['result']} {one['id']}"))
+    return True
 
 
 def _confirm(session: Session, ids: list[str]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from devlore.problems import InvalidQuery
 from devlore.types import SearchHit, SearchPage
 from devlore_cli import render
+from devlore_cli.querying import pointing_at, query_words
 from devlore_cli.session import WHEN, Session, command, filters
 
 _PAGE = 100
@@ -40,28 +40,11 @@ def search(session: Session, query: tuple[str, ...], limit: int, all_statuses: b
     if all_statuses:
         options["status"] = ("any",)
     text = " ".join(query_words(query))
-    try:
+    with pointing_at(text):
         page = session.client.search(text, limit=min(limit, _PAGE), **options)
         found = list(islice(_following(session, text, page, options), limit))
-    except InvalidQuery as error:
-        error.extra.setdefault("query", text)
-        raise
     _show(session, found, explain=bool(options["explain"]))
     _footer(session, page, found)
-
-
-def query_words(words: tuple[str, ...]) -> list[str]:
-    """The words as one query: a shell argument that holds spaces after ``field:`` keeps them by quotes."""
-    return list(words) if len(words) == 1 else [_requoted(word) for word in words]
-
-
-def _requoted(word: str) -> str:
-    name, colon, value = word.partition(":")
-    return f'{name}:"{value}"' if colon and _needs_quotes(name, value) else word
-
-
-def _needs_quotes(name: str, value: str) -> bool:
-    return name.replace("_", "").isalpha() and " " in value and not value.startswith(('"', " "))
 
 
 def _following(session: Session, text: str, page: SearchPage, options: dict[str, Any]) -> Iterator[SearchHit]:

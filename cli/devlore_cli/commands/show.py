@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from devlore.types import Memory
+from devlore_cli.identifiers import ID
 from devlore_cli.render import shown
 from devlore_cli.session import Session, command
 
 
 @click.command()
-@click.argument("memory_id", metavar="ID")
+@click.argument("memory_id", metavar="ID", type=ID)
 @click.option("--version", type=click.IntRange(1), help="As it was in this version.")
 @command
 def show(session: Session, memory_id: str, version: int | None) -> None:

@@ -10,6 +10,7 @@ from devlore.transport import is_loopback
 from devlore.types import Connection, IndexStatus, Sync
 from devlore_cli import instance
 from devlore_cli.dates import duration
+from devlore_cli.output import quantity
 from devlore_cli.session import Session, command
 
 _COLOURS = {"ready": "green", "catching-up": "yellow", "rebuilding": "yellow", "unavailable": "red"}
@@ -52,9 +53,8 @@ def _shown(session: Session, found: dict[str, Any]) -> None:
     rows.append(("memories", f"{found['memories']:,}"))
     rows += [(index.name, _index(session, index)) for index in found["search"].indexes]
     rows.append(("embedder", found["search"].embedder))
-    if found["search"].rebuild:
-        rebuild = found["search"].rebuild
-        rows.append(("rebuild", f"{rebuild.get('done', 0):,} of {rebuild.get('total') or '?'}"))
+    if (rebuild := found["search"].rebuild) and rebuild.get("state") != "done":
+        rows.append(("rebuild", _rebuild(rebuild)))
     rows += [("sync", f"{run.state}: {run.done:,} of {run.total or '?'} · {run.id}") for run in found["syncs"]]
     if "home" in found:
         rows += [("data", found["home"]), ("disk", size(found["disk_bytes"])), ("process", str(found["pid"]))]
@@ -64,8 +64,14 @@ def _shown(session: Session, found: dict[str, Any]) -> None:
             out.line(f"{out.style(name.rjust(widest), 'dim')}  {value}")
 
 
+def _rebuild(rebuild: dict[str, Any]) -> str:
+    total = rebuild.get("total")
+    parts = [str(rebuild.get("state", "running")), f"{rebuild.get('done') or 0:,} of {'?' if total is None else total}"]
+    return " · ".join([*parts, *filter(None, [rebuild.get("error")])])
+
+
 def _index(session: Session, index: IndexStatus) -> str:
-    parts = [session.out.style(index.state, _COLOURS[index.state]), f"{index.documents:,} documents"]
+    parts = [session.out.style(index.state, _COLOURS[index.state]), quantity(index.documents, "document")]
     if index.lag:
         parts.append(f"{index.lag:,} behind")
     if index.parked:

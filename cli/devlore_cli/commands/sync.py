@@ -14,7 +14,8 @@ import click
 from devlore.types import Connection, Sync
 from devlore_cli.dates import both, duration
 from devlore_cli.failures import EXIT_FAILURE, Failure
-from devlore_cli.output import one_line
+from devlore_cli.identifiers import ID
+from devlore_cli.output import one_line, quantity
 from devlore_cli.progress import Progress
 from devlore_cli.session import WHEN, Session, command
 
@@ -72,7 +73,7 @@ def list_(session: Session) -> None:
 
 
 @sync.command("forget")
-@click.argument("connection_id", metavar="ID")
+@click.argument("connection_id", metavar="ID", type=ID)
 @command
 def forget(session: Session, connection_id: str) -> None:
     """Stop syncing the connection ID; its memories stay."""
@@ -176,7 +177,7 @@ def _summary(session: Session, ended: Sync, seconds: float) -> None:
 def _refused(ended: Sync) -> str:
     if ended.state == "cancelled":
         return "The sync was stopped."
-    return f"{ended.failed:,} item{'s' if ended.failed != 1 else ''} could not be read; the rest was."
+    return f"{quantity(ended.failed, 'item')} could not be read; the rest was."
 
 
 def _listed(session: Session, one: Connection) -> None:

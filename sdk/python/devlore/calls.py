@@ -12,11 +12,12 @@ from uuid import uuid4
 
 import httpx2
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from devlore.problems import (
     Conflict,
     InProgress,
+    Invalid,
     NotAllowed,
     NotFound,
     Problem,
@@ -124,8 +125,11 @@ class Call(Generic[T_co]):
         return replace(self, params=(*kept, ("cursor", cursor)))
 
     def content(self) -> bytes | None:
-        """The body as JSON bytes."""
-        return None if self.body is None else to_json(self.body)
+        """The body as JSON bytes; raises ``Invalid`` for what JSON cannot say, like half a surrogate pair."""
+        try:
+            return None if self.body is None else to_json(self.body)
+        except PydanticSerializationError as error:
+            raise Invalid(f"It cannot be sent as JSON: {error}") from error
 
     def all_headers(self) -> dict[str, str]:
         """The call's own headers and the body's content type."""
@@ -271,6 +275,8 @@ def unreachable(address: str, error: httpx2.TransportError) -> Unreachable:
     """A failure to connect or to get an answer, in words."""
     if isinstance(error, httpx2.TimeoutException):
         return Unreachable(f"{address} did not answer in time.", address=address)
+    if isinstance(error, httpx2.UnsupportedProtocol):
+        return Unreachable(f"{address!r} is no address: it must begin with http:// or https://.", address=address)
     if isinstance(error, httpx2.ConnectError):
         return Unreachable(f"Nothing answers at {address}.", address=address)
     return Unreachable(f"The connection to {address} broke: {error or type(error).__name__}.", address=address)

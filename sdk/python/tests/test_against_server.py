@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from server.tests.instance import Instance
 
 import devlore
 from devlore import problems
 from devlore.types import LinkDraft, LinkType, MemoryDraft, Privacy, SearchRequest, Status, TargetKind
+from tests.instance import Instance
 
 
 @pytest.fixture(scope="module")

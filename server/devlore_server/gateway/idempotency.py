@@ -9,12 +9,19 @@ What is guaranteed, per person and key, for 24 hours:
   running; another request under the key is refused with 422. Answers of 5xx, and refusals that a later attempt may
   escape (401, 403, 408, 425, 429), free the key instead.
 * An answer over 1 MiB is not kept: its repetition is still not run, and says so with 409.
+* What an answer is about takes the answer with it: once a memory is erased, the words of every answer about it are
+  erased here too (``reactions``), and a repetition is told with 409 that it was carried out.
 
-What is not: the answer is stored after the service has committed, in a transaction of its own. When the gateway or
-PostgreSQL dies between the two, the key is free again once its lease (30 s, renewed while the request runs) has run
-out, and a repetition then runs a second time. Nothing is lost or half-written by that (each run is one transaction of
-its service) but a create may happen twice; those who cannot have that send ``source.external_id`` as well, which the
-service itself makes unique. Storing the answer failing never fails the request.
+What is not: that a request never runs twice. In two cases it may.
+
+* The answer is stored after the service has committed, in a transaction of its own. When the gateway or PostgreSQL
+  dies between the two, the key is free again once its lease (30 s, renewed while the request runs) has run out.
+* A connection to PostgreSQL that breaks during the service's COMMIT leaves open whether it took place. The request is
+  answered with 503 as if it had not, which frees the key.
+
+Nothing is lost or half-written by that (each run is one transaction of its service) but a create may happen twice;
+those who cannot have that send ``source.external_id`` as well, which the service itself makes unique. Storing the
+answer failing never fails the request.
 """
 
 from __future__ import annotations
@@ -25,7 +32,9 @@ import re
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
+from uuid import UUID
 
+import orjson
 import psycopg
 import structlog
 from starlette.responses import Response
@@ -33,7 +42,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from devlore.problems import Conflict, IdempotencyMismatch, InProgress, Malformed, Problem, Unavailable
 from devlore_server.gateway import store
-from devlore_server.gateway.store import Claim, Headers, Stored
+from devlore_server.gateway.store import Answer, Claim, Headers, Stored
 from devlore_server.kit.db import Database
 from devlore_server.kit.http import admitted, problem_response
 from devlore_server.kit.ids import new_id
@@ -96,7 +105,7 @@ class IdempotencyKeys:
             await _answer_again(known, fingerprint)(scope, receive, send)
 
     async def _run(self, claim: Claim, scope: Scope, receive: Receive, send: Send) -> None:
-        recording = _Recording(send, self._largest, lambda answer: self._settle(claim, answer))
+        recording = _Recording(send, scope["path"], self._largest, lambda answer: self._settle(claim, answer))
         renewal = asyncio.create_task(self._keep_renewing(claim))
         try:
             await self._app(scope, receive, recording.send)
@@ -113,23 +122,16 @@ class IdempotencyKeys:
                 async with self._database.transaction(claim.who) as connection:
                     await store.renew(connection, claim, self._lease)
 
-    async def _settle(self, claim: Claim, answer: _Answer | None) -> None:
+    async def _settle(self, claim: Claim, answer: Answer | None) -> None:
         """Keep the answer, or free the key when there is none to keep. Never fails the request that ran."""
         try:
             if answer is None or answer.status >= 500 or answer.status in _NOT_KEPT:
                 async with self._database.transaction(claim.who) as connection:
                     await store.release(connection, claim)
-            elif not await store.answer(self._database, claim, answer.status, answer.headers, answer.body):
+            elif not await store.answer(self._database, claim, answer):
                 _log.warning("idempotency_claim_lost", claim=str(claim.id))
         except _AWAY as error:
             _log.warning("idempotency_answer_not_kept", error=type(error).__name__)
-
-
-@dataclass(slots=True)
-class _Answer:
-    status: int
-    headers: Headers
-    body: bytes | None
 
 
 @dataclass(slots=True)
@@ -140,24 +142,36 @@ class _Recording:
     """
 
     _send: Send
+    _path: str
     _largest: int
-    _settle: Callable[[_Answer], Awaitable[None]]
-    _answer: _Answer | None = None
+    _settle: Callable[[Answer], Awaitable[None]]
+    _start: Message | None = None
     _pieces: list[bytes] = field(default_factory=list)
     _size: int = 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._answer = _Answer(message["status"], _kept_headers(message), None)
-        elif message["type"] == "http.response.body" and self._answer is not None:
+            self._start = message
+        elif message["type"] == "http.response.body" and self._start is not None:
             piece = message.get("body", b"")
             self._size += len(piece)
             if self._size <= self._largest:
                 self._pieces.append(piece)
             if not message.get("more_body", False):
-                self._answer.body = b"".join(self._pieces) if self._size <= self._largest else None
-                await self._settle(self._answer)
+                body = b"".join(self._pieces) if self._size <= self._largest else None
+                about = subject_of(self._path, body or b"")
+                await self._settle(Answer(self._start["status"], _kept_headers(self._start), body, about))
         await self._send(message)
+
+
+def subject_of(path: str, body: bytes) -> UUID | None:
+    """What an answer is about: the id in its request's path, otherwise the ``id`` of the object it holds."""
+    for part in path.split("/"):
+        with suppress(ValueError):
+            return UUID(part)
+    with suppress(ValueError, TypeError, LookupError, AttributeError):  # not JSON, not an object, or without an id
+        return UUID(orjson.loads(body)["id"])
+    return None
 
 
 def _kept_headers(message: Message) -> Headers:
@@ -233,7 +247,8 @@ def _answer_again(known: Stored, fingerprint: bytes) -> Response:
         problem = InProgress(retry_after=1)
     elif known.body is None:
         problem = Conflict(
-            f"The request was carried out (status {known.status}); its answer was too large to be kept.",
+            f"The request was carried out (status {known.status}); its answer is not kept, because it was too large"
+            " or what it was about has been erased.",
             original_status=known.status,
         )
     else:

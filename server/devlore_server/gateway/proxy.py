@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import httpx2
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from devlore.problems import NotFound, Unauthenticated, Unavailable
 from devlore_server.kit.auth import HEADER, Principal, sign
 from devlore_server.kit.clock import Clock, utc_now
 from devlore_server.kit.http import admitted, problem_response, request_id_of
+from devlore_server.kit.telemetry.metrics import ROUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,9 @@ _NEVER_FORWARDED = _HOP_BY_HOP | {b"host", _SIGNATURE, _REQUEST_ID}
 
 
 def destination(path: str) -> Destination | None:
-    """Where requests to `path` go, or None."""
+    """Where requests to `path` go, or None; a path that climbs would arrive somewhere else than it says."""
+    if {".", ".."} & set(path.split("/")):
+        return None
     return next((found for found in DESTINATIONS if found.pattern.match(path)), None)
 
 
@@ -87,7 +91,7 @@ class Proxy:
         if found is None or upstream is None:
             await problem_response(NotFound())(scope, receive, send)
             return
-        scope["route"] = found  # what the request histogram calls this path
+        scope[ROUTE] = found.path
         principal = admitted(scope)
         if principal is None:
             await problem_response(Unauthenticated())(scope, receive, send)
@@ -95,6 +99,8 @@ class Proxy:
         request = self._request(scope, receive, upstream, principal)
         try:
             response = await self._transport.handle_async_request(request)
+        except ClientDisconnect:
+            return  # half a request must not pass for a whole one, and nobody waits for the answer
         except httpx2.TransportError as error:
             problem = Unavailable(f"The {found.role} service does not answer ({type(error).__name__}).", retry_after=1)
             await problem_response(problem)(scope, receive, send)
@@ -138,7 +144,7 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return
+            raise ClientDisconnect
         more = message.get("more_body", False)
         if chunk := message.get("body", b""):
             yield chunk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 from uuid import UUID
@@ -16,7 +17,7 @@ Headers = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What is known under a key: no ``status`` while the first request runs, no ``body`` when it was too large."""
+    """What is known under a key: no ``status`` while the first request runs, no ``body`` when it is not kept."""
 
     fingerprint: bytes
     status: int | None
@@ -31,7 +32,7 @@ SELECT mine, fingerprint, status, headers, body FROM gateway.claim(
 
 _ANSWER: LiteralString = """
 SELECT gateway.answer(
-    %(organisation)s, %(person)s, %(key)s, %(claim)s, %(status)s::smallint, %(headers)s, %(body)s) AS kept
+    %(organisation)s, %(person)s, %(key)s, %(claim)s, %(subject)s, %(status)s::smallint, %(headers)s, %(body)s) AS kept
 """
 
 _RENEW: LiteralString = """
@@ -80,9 +81,19 @@ async def take(database: Database, claim: Claim, fingerprint: bytes, *, lease: f
     return Stored(found["fingerprint"], found["status"], headers, found["body"])
 
 
-async def answer(database: Database, claim: Claim, status: int, headers: Headers, body: bytes | None) -> bool:
-    """Store the answer; False when the claim was lost meanwhile."""
-    given = {"status": status, "headers": Jsonb(headers), "body": body}
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request was answered: about ``subject``, if anything; no ``body`` when it was too large."""
+
+    status: int
+    headers: Headers
+    body: bytes | None
+    subject: UUID | None
+
+
+async def answer(database: Database, claim: Claim, said: Answer) -> bool:
+    """Store the answer, without its words when its subject has been erased; False when the claim was lost meanwhile."""
+    given = {"subject": said.subject, "status": said.status, "headers": Jsonb(said.headers), "body": said.body}
     found = await database.statement(_ANSWER, claim.parameters() | given)
     return bool(found and found["kept"])
 
@@ -95,6 +106,13 @@ async def renew(connection: Connection, claim: Claim, lease: float) -> None:
 async def release(connection: Connection, claim: Claim) -> None:
     """Free the key for another attempt."""
     await connection.execute(_RELEASE, claim.parameters())
+
+
+async def erase(connection: Connection, organisation: UUID, subjects: Sequence[UUID]) -> int:
+    """Forget what was answered about these subjects, to whomever in their organisation; how many answers that were."""
+    given = {"organisation": organisation, "subjects": list(subjects)}
+    found = await row(connection, "SELECT gateway.erase(%(organisation)s, %(subjects)s) AS erased", given)
+    return int(found["erased"]) if found else 0
 
 
 async def forget_expired(connection: Connection, most: int) -> int:

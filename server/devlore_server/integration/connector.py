@@ -19,6 +19,9 @@ from devlore_server.ports import IngestDraft
 BATCH = 500
 """Most drafts in one batch."""
 
+_TARGET_LIMIT = 2_000
+"""Longest target of a link, in bytes."""
+
 Checkpoint = dict[str, Any]
 """How far a connection has read: JSON, understood by its connector only."""
 
@@ -131,6 +134,11 @@ def folder_at(path: str) -> tuple[str, str]:
     if not os.path.isdir(tidy):
         raise invalid("path", f"{tidy} is not a folder on the server.")
     return tidy, os.path.realpath(tidy)
+
+
+def linkable(target: str) -> bool:
+    """Whether a link can have this target; a longer one would cost the whole memory, a cut one points elsewhere."""
+    return 0 < len(target.encode("utf-8", "replace")) <= _TARGET_LIMIT
 
 
 def fingerprint(config: dict[str, Any]) -> str:

@@ -178,7 +178,9 @@ class Syncs:
 
     async def _sweep(self, run: _Run) -> None:
         """Delete what was brought in before and was not seen since everything was read anew."""
-        while not run.stop.is_set():
+        while True:
+            if run.stop.is_set():
+                raise _Stopped  # before the checkpoint says that everything is in order
             async with self._database.transaction(run.who) as transaction:
                 old = await items.older(transaction, run.who, run.connection.id, run.generation, BATCH)
                 gone = await self._only_here(transaction, run, old)

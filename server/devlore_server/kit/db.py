@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 
 from psycopg import AsyncConnection, AsyncCursor, OperationalError
 from psycopg.rows import TupleRow, dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from devlore.problems import Unavailable
 from devlore_server.kit.auth import NIL, Principal
@@ -60,21 +60,26 @@ class Database:
         """Run one statement in a transaction of its own, in a single round trip; its first row.
 
         The statement sets the context it needs itself (a function's ``set_config(…, true)``), and doing it
-        twice must be the same as once: a connection that died under it is replaced and it is sent again.
-        Raises ``Unavailable`` when PostgreSQL does not answer.
+        twice must be the same as once: a connection that died under it is replaced and it is sent again. Any
+        other failure (a lock that was not to be had, say) is the caller's. Raises ``Unavailable`` when
+        PostgreSQL does not answer.
         """
         for tries_left in range(self._max_size, -1, -1):
+            lost = False
             try:
                 async with self._pool.connection() as connection:
-                    await connection.set_autocommit(True)
                     try:
+                        await connection.set_autocommit(True)
                         return await row(connection, query, parameters)
                     finally:
-                        if not connection.closed:
+                        lost = connection.closed
+                        if not lost:
                             await connection.set_autocommit(False)
-            except PoolTimeout as error:
+            except (PoolClosed, PoolTimeout) as error:
                 raise Unavailable("The database does not answer.") from error
             except OperationalError as error:
+                if not lost:
+                    raise
                 if tries_left == 0:
                     raise Unavailable("The database does not answer.") from error
         raise AssertionError("unreachable")

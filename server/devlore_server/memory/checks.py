@@ -56,6 +56,8 @@ def check_patch(who: Principal, before: Memory, patch: MemoryPatch) -> dict[str,
     ]
     found += _check_body(sent.get("body") or "")
     found += _check_time("/occurred_at", sent.get("occurred_at"))
+    if not found and "occurred_at" in sent:
+        sent["occurred_at"] = sent["occurred_at"].astimezone(UTC)
     if sent.get("tags"):
         sent["tags"] = list(dict.fromkeys(sent["tags"]))
     changed = {name: value for name, value in sent.items() if value != getattr(before, name)}

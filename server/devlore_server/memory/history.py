@@ -33,7 +33,10 @@ _COMPARED = (
 
 
 class History:
-    """Reads versions; a deleted memory still has its history, one the caller may not see has none."""
+    """Reads versions; a deleted memory still has its history, one the caller may not see has none.
+
+    Of a memory that was private before it was published, others see the versions from then on (row-level security).
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -53,15 +56,19 @@ class History:
             return await _at(connection, who, current, version)
 
     async def diff(self, who: Principal, id: UUID, old: int | None, new: int | None) -> Diff:
-        """What changed from version ``old`` (default: the one before ``new``) to ``new`` (default: the current one).
+        """What changed from version ``old`` (default: the last before ``new``) to ``new`` (default: the current one).
 
         Raises ``NotFound`` for a version that does not exist. The first version differs from nothing: comparing it
-        with its predecessor gives an empty diff.
+        with its predecessor gives an empty diff. So does the oldest that was imported, or that the caller may see.
         """
         async with self._database.transaction(who) as connection:
             current = await _current(connection, who, id)
             newer = await _at(connection, who, current, current.version if new is None else new)
-            older = await _at(connection, who, current, max(newer.version - 1, 1) if old is None else old)
+            if old is None:
+                before = await versions.past(connection, who, id, below=newer.version, limit=1)
+                older = before[0] if before else newer
+            else:
+                older = await _at(connection, who, current, old)
         return compare(older.memory, newer.memory)
 
 

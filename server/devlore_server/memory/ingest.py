@@ -17,7 +17,7 @@ from devlore_server.memory.store import checkpoints, claims, links, memories
 from devlore_server.memory.store.claims import Claim
 from devlore_server.memory.store.links import NewLink
 from devlore_server.memory.store.memories import Revision
-from devlore_server.memory.upsert import Outcome, store_drafts
+from devlore_server.memory.upsert import Outcome, held_links, store_drafts
 from devlore_server.ports import Ingest, IngestDraft, IngestResult
 
 
@@ -27,7 +27,8 @@ async def store_batch(
     """Store everything of ``batch`` and its checkpoint; deletions first, so that a moved item is not lost."""
     deleted = await _delete(connection, log, who, batch, at)
     drafts = [_own(batch, one) for one in batch.drafts]
-    outcomes = await store_drafts(connection, log, who, drafts, at=at)
+    outcomes = await store_drafts(connection, log, who, drafts, at=at, connector=batch.connector)
+    await _drop_links(connection, who, batch, outcomes)
     settled = await _settle(connection, log, who, batch, outcomes, at)
     if batch.checkpoint is not None:
         await checkpoints.put(connection, who, batch.connection_id, batch.checkpoint, at=at)
@@ -70,6 +71,19 @@ async def _delete(connection: Connection, log: EventLog, who: Principal, batch: 
     ]
     await memories.update_many(connection, log, who, revisions, at=at)
     return len(revisions)
+
+
+async def _drop_links(
+    connection: Connection, who: Principal, batch: Ingest, outcomes: Sequence[Outcome | Invalid]
+) -> None:
+    """A link that its source no longer has goes, unless a person set it too."""
+    held = {
+        outcome.memory.id: [link.draft for link in held_links(outcome.memory.id, one.draft)]
+        for one, outcome in zip(batch.drafts, outcomes, strict=True)
+        if isinstance(outcome, Outcome) and not outcome.outdated and outcome.result != "created"
+    }
+    if held:
+        await links.drop_absent(connection, who, batch.connector, held)
 
 
 async def _settle(

@@ -38,6 +38,7 @@ class Links:
             await memories.get(connection, who, id)
             new = NewLink(id, await _checked(connection, who, id, draft))
             await links.insert_many(connection, who, [new], at=self._clock())
+            await links.adopt(connection, who, new)
             stored = await links.find(connection, who, new)
         if stored is None:
             raise Conflict("The link was removed while it was being added.")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from devlore.problems import Conflict, Invalid, NotAllowed, VersionMismatch
@@ -15,21 +13,19 @@ from devlore_server.kit.auth import Principal
 from devlore_server.kit.clock import Clock, utc_now
 from devlore_server.kit.db import Connection, Database
 from devlore_server.kit.log import EventLog
+from devlore_server.memory.changes import Changes
 from devlore_server.memory.checks import check_patch, refuse
 from devlore_server.memory.ingest import store_batch
 from devlore_server.memory.store import checkpoints, listing, memories, versions
 from devlore_server.memory.store.listing import Filters
-from devlore_server.memory.store.races import RACES
 from devlore_server.memory.upsert import Outcome, store_drafts
 from devlore_server.ports import Ingest, IngestResult
 
 __all__ = ["Expected", "Filters", "MemoryService", "bulk_result"]
 
-T = TypeVar("T")
 Expected = frozenset[int] | None
 """The versions If-Match names; None is any."""
 
-_ATTEMPTS = 8
 _RESTORED = ("kind", "title", "body", "tags", "project", "occurred_at", "valid_from", "importance", "pinned")
 
 
@@ -39,7 +35,7 @@ class MemoryService:
     def __init__(self, database: Database, log: EventLog, clock: Clock = utc_now) -> None:
         self._database = database
         self._log = log
-        self._clock = clock
+        self._changes = Changes(database, log, clock)
 
     async def create(self, who: Principal, draft: MemoryDraft) -> Outcome:
         """Store a draft, or update the memory of its source item; committed on return. Raises ``Invalid``."""
@@ -50,7 +46,7 @@ class MemoryService:
                 raise outcome
             return outcome
 
-        return await self._change(who, store)
+        return await self._changes.make(who, store)
 
     async def bulk(self, who: Principal, drafts: Sequence[MemoryDraft | Invalid]) -> BulkResult:
         """Store many drafts in one transaction; those refused, here or already by the caller, stop no other."""
@@ -58,7 +54,7 @@ class MemoryService:
         async def store(connection: Connection, at: datetime) -> Sequence[Outcome | Invalid]:
             return await store_drafts(connection, self._log, who, drafts, at=at)
 
-        return bulk_result(await self._change(who, store))
+        return bulk_result(await self._changes.make(who, store))
 
     async def get(self, who: Principal, id: UUID, *, deleted: bool = False) -> Memory:
         """One memory, also when it is deleted if ``deleted``; raises ``NotFound``."""
@@ -86,7 +82,7 @@ class MemoryService:
             after = before.model_copy(update=changed)
             return await memories.update(connection, self._log, who, before, after, change="edited", at=at)
 
-        return await self._change(who, write)
+        return await self._changes.make(who, write)
 
     async def delete(self, who: Principal, id: UUID, expected: Expected = None) -> None:
         """Delete a memory so that it can be restored; raises ``NotFound`` or ``VersionMismatch``."""
@@ -96,7 +92,7 @@ class MemoryService:
             after = before.model_copy(update={"deleted_at": at})
             await memories.update(connection, self._log, who, before, after, change="deleted", at=at)
 
-        await self._change(who, write)
+        await self._changes.make(who, write)
 
     async def purge(self, who: Principal, id: UUID, expected: Expected = None) -> None:
         """Erase a memory for good, deleted or not: its rows, versions, links and the text in its events.
@@ -110,7 +106,7 @@ class MemoryService:
                 raise NotAllowed("Only its author may erase a memory.")
             await memories.purge(connection, self._log, who, before, at=at)
 
-        await self._change(who, write)
+        await self._changes.make(who, write)
 
     async def restore(self, who: Principal, id: UUID, asked: Restoration, expected: Expected = None) -> Memory:
         """Bring back a deleted memory, with the content of an older version if one is named.
@@ -131,7 +127,7 @@ class MemoryService:
                 connection, self._log, who, before, after, change="restored", at=at, reason=reason
             )
 
-        return await self._change(who, write)
+        return await self._changes.make(who, write)
 
     async def tags(self, who: Principal, limit: int, after: tuple[int, str] | None = None) -> list[Count]:
         """The tags in use with counts, most used first, behind the sort key ``(count, tag)`` in ``after``."""
@@ -164,7 +160,7 @@ class MemoryService:
         async def store(connection: Connection, at: datetime) -> IngestResult:
             return await store_batch(connection, self._log, who, batch, at=at)
 
-        return await self._change(who, store)
+        return await self._changes.make(who, store)
 
     async def checkpoint(self, who: Principal, connection_id: UUID) -> dict[str, Any] | None:
         """See ``ports.Memories``."""
@@ -175,20 +171,6 @@ class MemoryService:
         """See ``ports.Memories``."""
         async with self._database.transaction(who) as connection:
             await checkpoints.delete(connection, who, connection_id)
-
-    async def _change(self, who: Principal, work: Callable[[Connection, datetime], Awaitable[T]]) -> T:
-        """Run ``work`` in a transaction, again when it lost a race, and wake the log's readers once it is committed."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                async with self._database.transaction(who) as connection:
-                    result = await work(connection, self._clock())
-                break
-            except RACES:
-                if attempt == _ATTEMPTS:
-                    raise
-                await asyncio.sleep(random.uniform(0, 0.005 * 2**attempt))
-        self._log.notify()
-        return result
 
     async def _locked(
         self, connection: Connection, who: Principal, id: UUID, expected: Expected, *, deleted: bool = False

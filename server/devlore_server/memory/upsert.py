@@ -39,6 +39,7 @@ class Outcome:
 class _Work:
     """What one transaction has to write; indexes are places in the list of drafts."""
 
+    connector: str | None = None
     fresh: dict[int, Memory] = field(default_factory=dict)
     revisions: dict[int, Revision] = field(default_factory=dict)
     unchanged: dict[int, Outcome] = field(default_factory=dict)
@@ -47,19 +48,25 @@ class _Work:
 
 
 async def store_drafts(
-    connection: Connection, log: EventLog, who: Principal, drafts: Sequence[MemoryDraft | Invalid], *, at: datetime
+    connection: Connection,
+    log: EventLog,
+    who: Principal,
+    drafts: Sequence[MemoryDraft | Invalid],
+    *,
+    at: datetime,
+    connector: str | None = None,
 ) -> list[Outcome | Invalid]:
     """Store drafts as if one came after the other, in as many statements for a thousand as for one.
 
     A refused draft is answered by its ``Invalid`` and stops no other. Of several drafts of one source item only the
-    newest is stored; the others are answered as unchanged. Raises ``Raced`` when another transaction stored one of
+    newest is stored; the others are answered as unchanged. A ``connector`` owns the links it brings. Raises ``Raced`` when another transaction stored one of
     the items meanwhile.
     """
     checked = await _checked(connection, who, drafts)
     accepted = {index: one for index, one in enumerate(checked) if isinstance(one, MemoryDraft)}
     winners = _newest(accepted)
     known = await _known(connection, who, [accepted[index] for index in winners])
-    work = _Work()
+    work = _Work(connector)
     for index, draft in accepted.items():
         if winners[index] == index:
             _sort_in(work, who, index, draft, known.get(key_of(draft)), at)
@@ -119,12 +126,12 @@ async def _known(connection: Connection, who: Principal, drafts: Sequence[Memory
 def _sort_in(work: _Work, who: Principal, index: int, draft: MemoryDraft, stored: Memory | None, at: datetime) -> None:
     if stored is None:
         memory = work.fresh[index] = _new(who, draft, at)
-        work.links += _links(memory.id, draft)
+        work.links += held_links(memory.id, draft, work.connector)
         return
     if _older(draft, stored):
         work.unchanged[index] = Outcome("unchanged", stored, outdated=True)
         return
-    work.links += _links(stored.id, draft)
+    work.links += held_links(stored.id, draft, work.connector)
     after = _merged(stored, draft)
     if stored.deleted_at is not None:
         work.revisions[index] = Revision(stored, after, "restored")
@@ -153,14 +160,14 @@ async def _write(
     )
 
 
-def _links(memory_id: UUID, draft: MemoryDraft) -> list[NewLink]:
+def held_links(memory_id: UUID, draft: MemoryDraft, connector: str | None = None) -> list[NewLink]:
+    """The links of a checked draft, as they are stored."""
     # An id can be spelled in several ways, a stored link only in one.
-    return [
-        NewLink(memory_id, link.model_copy(update={"target": str(UUID(link.target))}))
-        if link.target_kind is TargetKind.MEMORY
-        else NewLink(memory_id, link)
+    spelled = (
+        link.model_copy(update={"target": str(UUID(link.target))}) if link.target_kind is TargetKind.MEMORY else link
         for link in draft.links
-    ]
+    )
+    return [NewLink(memory_id, link, connector=connector) for link in spelled]
 
 
 def _by_source(memory: Memory) -> tuple[str, str]:

@@ -151,11 +151,11 @@ _INDEXED = {
 _READ = [requires("search:read")]
 _ADMIN = [requires("search:admin")]
 _LANGUAGE = (
-    '`q` is free text with `"phrases"`, `-words`, and filters: `kind:` `project:` `tag:` `author:` (also `@me`) `team:`'
-    " `source:` `privacy:` `status:` `before:` `after:` `as_of:`; values may be quoted, `-kind:note` excludes, dates may be"
-    " `2025-06`, `7d`, `yesterday`. Words are matched by full text and by meaning at once; without words the newest come"
-    " first. What holds now is shown unless a status or a moment is asked for. A leg that did not answer in time is named"
-    " in `degraded`, and the others' hits stand."
+    '`q` is free text with `"phrases"`, `-words`, and filters: `kind:` `project:` `tag:` `author:` (also `@me`)'
+    " `team:` `source:` `privacy:` `status:` `before:` `after:` `as_of:`; values may be quoted, `-kind:note` excludes,"
+    " dates may be `2025-06`, `7d`, `yesterday`. Words are matched by full text and by meaning at once; without words"
+    " the newest come first. What holds now is shown unless a status or a moment is asked for. A leg that did not"
+    " answer in time is named in `degraded`, and the others' hits stand."
 )
 _FOUND: dict[int | str, dict[str, Any]] = {
     200: {"description": "The hits, best first.", "headers": _INDEXED},
@@ -205,8 +205,8 @@ _REBUILD: dict[str, Any] = {
     "operation_id": "rebuild_search_indexes",
     "summary": "Build the indexes again",
     "description": (
-        "In the background, from the rows, beside the indexes that answer, then in their place. With `embedder`, vectors"
-        " of that model only. Goes on after a restart; progress is in the status."
+        "In the background, from the rows, beside the indexes that answer, then in their place. With `embedder`,"
+        " vectors of that model only. Goes on after a restart; progress is in the status."
     ),
     "status_code": 202,
     "response_model": SearchStatus,

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from devlore.problems import Invalid
 from devlore.types import Memory, SearchRequest, Status
 from devlore_server.kit.auth import Principal
-from devlore_server.search.bounded import BoundedQuery
+from devlore_server.search.bounded import NO_FILTERS, BoundedQuery
 from devlore_server.search.documents import author_names
 from devlore_server.search.lexical import Filters
 from devlore_server.search.query import ME, VALUE_FIELDS, Query
@@ -22,7 +23,7 @@ class Bounds:
     """Wanted and unwanted values; `phrases` and `excluded` texts, which only the lexical index can tell."""
 
     wanted: Filters
-    unwanted: Filters = Filters()
+    unwanted: Filters = NO_FILTERS
     phrases: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
 
@@ -85,7 +86,7 @@ def _filters(
     occurred: tuple[datetime | None, datetime | None] = (None, None),
     as_of: datetime | None = None,
 ) -> Filters:
-    held = {name: tuple(dict.fromkeys(several)) for name, several in values.items() if several}
+    held: dict[str, Any] = {name: tuple(dict.fromkeys(several)) for name, several in values.items() if several}
     if any("\0" in value for several in held.values() for value in several):
         raise Invalid("A filter's value holds a NUL character.")
     if authors := held.get("author"):

@@ -70,21 +70,28 @@ class Marker:
 
     def _spans(self, text: str) -> Iterator[Span]:
         if self._stems:
-            for match in _WORD.finditer(text):
-                if self._stem(match.group()) in self._stems:
-                    yield match.span()
-                elif _MIXED.search(match.group()):
-                    yield from self._parts(match)
+            yield from self._words(text)
         lowered = _lowered(text) if self._wholes or self._pairs else ""
         for needle in (*self._wholes, *self._pairs):
             yield from _occurrences(lowered, needle)
         for phrase in self._phrases:
             yield from (match.span() for match in phrase.finditer(text))
 
-    def _parts(self, word: re.Match[str]) -> Iterator[Span]:
-        for part in _PART.finditer(word.group()):
-            if self._stem(part.group()) in self._stems:
-                yield word.start() + part.start(), word.start() + part.end()
+    def _words(self, text: str) -> Iterator[Span]:
+        # Each different word is looked at once, its places are found by the much faster str.find.
+        for word in set(_WORD.findall(text)):
+            inside = self._inside(word)
+            for start, end in _occurrences(text, word) if inside else ():
+                if not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()):
+                    yield from ((start + first, start + last) for first, last in inside)
+
+    def _inside(self, word: str) -> list[Span]:
+        """Which parts of a word match: all of it, or what an identifier is put together from."""
+        if self._stem(word) in self._stems:
+            return [(0, len(word))]
+        if word.islower() or not _MIXED.search(word):
+            return []
+        return [part.span() for part in _PART.finditer(word) if self._stem(part.group()) in self._stems]
 
 
 @lru_cache(maxsize=8)

@@ -1,8 +1,9 @@
 """Owns the way from what the legs found to a page: order, confirm with the rows, collapse, highlight, explain."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import combinations
 from uuid import UUID
 
 from prometheus_client import Counter
@@ -25,6 +26,7 @@ _DROPPED = Counter(
     "devlore_search_dropped_hits", "Hits that Memories.visible did not confirm; 0 in steady state.", registry=REGISTRY
 )
 _UUID_LENGTH = 36
+_COMPARED = 500
 
 
 @dataclass(slots=True)
@@ -55,11 +57,23 @@ async def shown(
         rows |= confirmed
         for start in range(0, len(block), BLOCK):
             ordered += _ordered([h for h in block[start : start + BLOCK] if h.id in confirmed], confirmed, answers, now)
-        texts = {id: f"{row.title}\n{row.body}" for id, row in rows.items()}
-        collapsed = collapse(ordered, texts) if answers.listing is None else ordered
+        collapsed = collapse(ordered, _alike(rows)) if answers.listing is None else ordered
     page = collapsed[offset:wanted]
     more = len(collapsed) > wanted or done < len(candidates)
     return Shown([(hit, rows[hit.id]) for hit in page], wanted if page and more else None)
+
+
+def _alike(rows: Mapping[UUID, Memory]) -> dict[UUID, str]:
+    """The texts of those rows that share half their first words with another: only they can be near-duplicates.
+
+    Comparing all texts in full took longer than the rest of a search.
+    """
+    words = {id: frozenset(f"{row.body[:_COMPARED] or row.title}".split()) for id, row in rows.items()}
+    alike: set[UUID] = set()
+    for (one, mine), (other, theirs) in combinations(words.items(), 2):
+        if 2 * len(mine & theirs) >= max(len(mine), len(theirs)):
+            alike |= {one, other}
+    return {id: f"{rows[id].title}\n{rows[id].body}" for id in alike}
 
 
 def hits(found: Sequence[tuple[Ranked, Memory]], marker: Marker, answers: Answers, explain: bool) -> list[SearchHit]:
@@ -80,10 +94,9 @@ def facet_counts(answers: Answers) -> dict[str, list[Count]]:
     """Facets as counts. An author is counted once, under the name as written."""
     counted = {}
     for name, values in answers.facets.items():
-        if name == "author":
-            others = {other for author in values for other in author_names(author)[1:]}
-            values = {v: n for v, n in values.items() if v not in others and not _is_id(v)}
-        kept = list(values.items())[:FACET_VALUES]
+        others = {other for author in values for other in author_names(author)[1:]} if name == "author" else set()
+        named = [(v, n) for v, n in values.items() if v not in others and not (name == "author" and _is_id(v))]
+        kept = named[:FACET_VALUES]
         counted[name] = [Count.model_construct(value=value, count=count) for value, count in kept]
     return counted
 
@@ -123,12 +136,10 @@ def _explanation(ranked: Ranked, answers: Answers) -> Explanation:
 
 
 def _is_id(value: str) -> bool:
-    return len(value) == _UUID_LENGTH and _valid(UUID, value)
-
-
-def _valid(make: Callable[[str], object], value: str) -> bool:
+    if len(value) != _UUID_LENGTH:
+        return False
     try:
-        make(value)
+        UUID(value)
     except ValueError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""Owns the legs of a search: each asks one index within a deadline; one that is late or away is named, not waited for."""
+"""Owns the legs of a search: each asks one index within a deadline; a late one is named, not waited for."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
@@ -33,8 +33,11 @@ _said = structlog.get_logger("devlore.search")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is looked for. `text` may be empty: then the bounds alone decide. `near` is a vector to start from instead of
-    the text's, with the model it belongs to; `but` is never a hit."""
+    """What is looked for.
+
+    `text` may be empty: then the bounds alone decide. `near` is a vector to start from instead of the text's, with the
+    model it belongs to; `but` is never a hit.
+    """
 
     who: Principal
     text: str

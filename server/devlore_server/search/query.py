@@ -9,8 +9,8 @@
 - `after:` (from then on), `before:` (until then, exclusive) look at when it happened; `as_of:` shows what held then.
 
 Developers paste errors, URLs, paths and code, so a colon alone never makes a filter: `key: value`, `std::vector`,
-`http://…`, `C:\\x` and `TypeError:x` are text. Only a known field directly followed by its value is a filter, and only a
-slip that is one keystroke (or a common other name) from a known field is refused, with the field it probably meant.
+`http://…`, `C:\\x` and `TypeError:x` are text. Only a known field directly followed by its value is a filter, and only
+a slip that is one keystroke (or a common other name) from a known field is refused, with the field it probably meant.
 """
 
 import re
@@ -60,7 +60,7 @@ class Query:
 def parse(written: str, now: datetime) -> Query:
     """Read a query. Raises InvalidQuery, with the `position` of the character (from 0), where it cannot be read."""
     # PostgreSQL holds no NUL, so none can be matched; a space keeps every position.
-    return _Reader(written.replace("\0", " "), now).read()
+    return _Reader(written.replace("\0", " "), now, pasted="\n" in written.strip()).read()
 
 
 @dataclass(slots=True)
@@ -69,6 +69,7 @@ class _Reader:
 
     written: str
     now: datetime
+    pasted: bool
     words: list[str] = field(default_factory=list)
     phrases: list[str] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)
@@ -88,7 +89,7 @@ class _Reader:
         after = self.written[start + 1 : start + 2]
         negated = self.written[start] == "-" and (after.isalpha() or after in ('"', "_")) and bool(after)
         position = start + negated
-        if self.written[position] == '"':
+        if self.written[position] == '"' and not self.pasted:
             text, end = self._quoted(position)
             self._phrase(text, negated)
             return end
@@ -100,7 +101,10 @@ class _Reader:
             self._refuse_slip(name, position)
         word = _WORD.match(self.written, position)
         text = word.group() if word else self.written[position]
-        (self.excluded if negated else self.words).append(text)
+        if negated and not self.pasted:
+            self.excluded.append(text)
+        else:
+            self.words.append(self.written[start : position + len(text)])
         return position + len(text)
 
     def _quoted(self, start: int) -> tuple[str, int]:
@@ -132,6 +136,8 @@ class _Reader:
         read = [_value(name, part.strip(), position) for part in several if part.strip()]
         if not read:
             raise InvalidQuery(f"{name}: needs a value.", position=position)
+        if negated and name == "status" and "any" in read:
+            raise InvalidQuery("status:any cannot be excluded: nothing would be left.", position=position)
         self.values[not negated].setdefault(name, []).extend(read)
         return end
 

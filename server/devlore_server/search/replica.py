@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import structlog
 
+from devlore.problems import Unavailable
 from devlore_server.kit.ids import new_id
 from devlore_server.kit.log import START, Position
 from devlore_server.search.bounded import ListingIndex
@@ -45,6 +46,7 @@ class LexicalReplica:
         self.current: ListingIndex | None = None
         self.building: ListingIndex | None = None
         self.fault: str | None = None
+        self._closed = False
         self.answering = asyncio.Event()
         """Set once an index answers."""
 
@@ -67,8 +69,9 @@ class LexicalReplica:
         return await asyncio.get_running_loop().run_in_executor(self._writer, work)
 
     async def apply(self, changes: Sequence[Change]) -> None:
-        """Bring every index up to date with changes, durably."""
+        """Bring every index up to date with changes, durably. Raises Unavailable once closed."""
         async with self._writing:
+            self._refuse_if_closed()
             for index in (self.current, self.building):
                 if index is not None:
                     await self.write(lambda index=index: store(index, changes))  # type: ignore[misc]
@@ -116,6 +119,7 @@ class LexicalReplica:
 
     async def store(self, name: str, position: Position) -> None:
         """Keep how far the index has read. Beside the index, because it is true of this copy alone."""
+        self._refuse_if_closed()
         self._position = position
         if self._folder is not None:
             await self.write(self._note)
@@ -123,12 +127,18 @@ class LexicalReplica:
     async def close(self) -> None:
         """Release the files."""
         async with self._writing:
+            self._closed = True
             for index in (self.current, self.building):
                 if index is not None:
                     await self.write(index.close)
             self.current = self.building = None
         self._searchers.shutdown(wait=False, cancel_futures=True)
         self._writer.shutdown(wait=False)
+
+    def _refuse_if_closed(self) -> None:
+        # A consumer that still runs must not take what nobody wrote for done: it waits, and reads it again next time.
+        if self._closed:
+            raise Unavailable("The lexical index is closed.")
 
     async def _drop_building(self) -> None:
         index, folder = self.building, self._building_folder

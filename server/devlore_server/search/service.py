@@ -20,8 +20,8 @@ from devlore_server.ports import Memories
 from devlore_server.search.analysis import Analyser
 from devlore_server.search.bounds import Bounds, combine
 from devlore_server.search.check import compare, judged, row_versions
-from devlore_server.search.hits import facet_counts, hits, shown
 from devlore_server.search.highlight import Marker
+from devlore_server.search.hits import facet_counts, hits, shown
 from devlore_server.search.legs import LEXICAL, VECTOR, Answers, Legs, Question
 from devlore_server.search.lexical import Filters, IndexUnusable
 from devlore_server.search.models import Models

@@ -8,10 +8,9 @@ from uuid import UUID
 
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import Connection
+from devlore_server.search.bounded import NO_FILTERS
 from devlore_server.search.embedder import Vectors
 from devlore_server.search.lexical import Filters
-
-NO_FILTERS = Filters()
 
 
 class TextChanged(Exception):

@@ -45,7 +45,9 @@ class Search:
 
     def tasks(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """What to run until the end, by name: the consumers and the jobs."""
-        consumers: dict[str, Callable[[], Awaitable[None]]] = {consumer.name: consumer.run for consumer in self.consumers}
+        consumers: dict[str, Callable[[], Awaitable[None]]] = {
+            consumer.name: consumer.run for consumer in self.consumers
+        }
         return consumers | {
             "search.build-words": self.jobs.build_words,
             "search.build-meaning": self.jobs.build_meaning,

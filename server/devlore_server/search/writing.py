@@ -18,8 +18,8 @@ from devlore_server.search.models import Generation, embed
 from devlore_server.search.vectors import Stored, TextChanged, VectorDocument, VectorIndex
 
 NEAR_DUPLICATE = 0.95
-"""Cosine similarity from which two opening passages say nearly the same. Chosen to be rarely wrong rather than complete,
-since a suggestion costs somebody's attention; see tests/search/test_near_duplicates.py for what lies on either side."""
+"""Cosine similarity from which two opening passages say nearly the same: rarely wrong rather than complete, since a
+suggestion costs somebody's attention. tests/search/test_near_duplicates.py has what lies on either side."""
 
 EMBEDDED_AT_ONCE = 256
 """Passages per call of the embedder: a memory of 1 MiB has two thousand."""
@@ -98,10 +98,9 @@ async def _embedded(generation: Generation, changes: list[Change], known: dict[U
         vectors = np.concatenate([vectors, rows])
     complete, at = [], 0
     for document, cut in documents:
-        if cut is not None:
-            document = replace(document, vectors=vectors[at : at + len(cut)])
-            at += len(cut)
-        complete.append(document)
+        count = len(cut or ())
+        complete.append(document if cut is None else replace(document, vectors=vectors[at : at + count]))
+        at += count
     return complete
 
 

@@ -1,5 +1,7 @@
 -- What POST requests with an Idempotency-Key answered, so that a repeated one gets the same answer instead of a second
--- effect. A row without a status is a claim: its request runs, or died; leased_until tells which.
+-- effect. A row without a status is a claim: its request runs, or died; leased_until tells which. An answer repeats the
+-- words of its subject. When that is erased they go from here too, whoever asked; that the request was carried out is
+-- still known, so that a repeated one does not bring them back.
 
 CREATE SCHEMA gateway;
 GRANT USAGE ON SCHEMA gateway TO devlore_app;
@@ -12,17 +14,20 @@ CREATE TABLE gateway.idempotency (
     claim           uuid        NOT NULL,
     leased_until    timestamptz NOT NULL,
     expires_at      timestamptz NOT NULL,
+    subject         uuid,
     status          smallint,
     headers         jsonb,
     body            bytea,
     PRIMARY KEY (organisation_id, person_id, key)
 );
 CREATE INDEX idempotency_expires ON gateway.idempotency (expires_at);
+CREATE INDEX idempotency_subject ON gateway.idempotency (organisation_id, subject) WHERE subject IS NOT NULL;
 
 ALTER TABLE gateway.idempotency ENABLE ROW LEVEL SECURITY;
 ALTER TABLE gateway.idempotency FORCE ROW LEVEL SECURITY;
--- A key is one person's own: another's may be equal, and neither learns of the other.
-CREATE POLICY tenant ON gateway.idempotency
+-- A key is one person's own: another's may be equal, and neither learns of the other. For callers only: the owner, as
+-- whom the functions below run, has no person, and on managed servers no setting that says so.
+CREATE POLICY tenant ON gateway.idempotency TO devlore_app
     USING (organisation_id = (SELECT current_setting('app.organisation')::uuid)
            AND person_id = (SELECT current_setting('app.person')::uuid))
     WITH CHECK (organisation_id = (SELECT current_setting('app.organisation')::uuid)
@@ -50,7 +55,7 @@ BEGIN
             clock_timestamp() + make_interval(secs => lease), clock_timestamp() + make_interval(secs => keep))
     ON CONFLICT (organisation_id, person_id, key) DO UPDATE
     SET fingerprint = excluded.fingerprint, claim = excluded.claim, leased_until = excluded.leased_until,
-        expires_at = excluded.expires_at, status = NULL, headers = NULL, body = NULL
+        expires_at = excluded.expires_at, subject = NULL, status = NULL, headers = NULL, body = NULL
     WHERE known.expires_at < clock_timestamp()
        OR (known.status IS NULL AND known.fingerprint = excluded.fingerprint
            AND (known.leased_until < clock_timestamp() OR known.claim = excluded.claim));
@@ -63,15 +68,21 @@ BEGIN
 END
 $$;
 
--- Whether the claim still held.
-CREATE FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_status smallint,
-                               its_headers jsonb, its_body bytea) RETURNS boolean
+-- Whether the claim still held. An answer that comes after the erasure of its subject has no words left to keep.
+CREATE FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_subject uuid,
+                               its_status smallint, its_headers jsonb, its_body bytea) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 AS $$
+DECLARE
+    erased boolean;
 BEGIN
     PERFORM set_config('app.organisation', of_organisation::text, true), set_config('app.person', of_person::text, true),
             set_config('synchronous_commit', 'off', true);
-    UPDATE gateway.idempotency i SET status = its_status, headers = its_headers, body = its_body
+    erased := EXISTS (SELECT FROM log.event e WHERE e.organisation_id = of_organisation AND e.subject = its_subject
+                                                AND e.type = 'memory.purged');
+    UPDATE gateway.idempotency i
+    SET subject = its_subject, status = its_status, headers = CASE WHEN NOT erased THEN its_headers END,
+        body = CASE WHEN NOT erased THEN its_body END
     WHERE i.organisation_id = of_organisation AND i.person_id = of_person AND i.key = of_key AND i.claim = by_claim;
     RETURN FOUND;
 END
@@ -96,3 +107,23 @@ AS $$
 $$;
 REVOKE ALL ON FUNCTION gateway.forget_expired FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION gateway.forget_expired TO devlore_app;
+
+-- A subject's answers belong to whoever asked, so its organisation erases them as the owner: this policy shows the owner
+-- that organisation's answers, and lets it leave nothing of them but that there was one.
+CREATE POLICY erasing ON gateway.idempotency TO devlore_owner
+    USING (organisation_id = (SELECT nullif(current_setting('app.organisation', true), '')::uuid)
+           AND subject IS NOT NULL)
+    WITH CHECK (organisation_id = (SELECT nullif(current_setting('app.organisation', true), '')::uuid)
+           AND headers IS NULL AND body IS NULL);
+
+CREATE FUNCTION gateway.erase(of_organisation uuid, subjects uuid[]) RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, gateway
+AS $$
+    WITH emptied AS (
+        UPDATE gateway.idempotency i SET headers = NULL, body = NULL
+        WHERE i.organisation_id = of_organisation AND i.subject = ANY (subjects) AND i.body IS NOT NULL
+        RETURNING 1)
+    SELECT count(*) FROM emptied
+$$;
+REVOKE ALL ON FUNCTION gateway.erase FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION gateway.erase TO devlore_app;

@@ -81,10 +81,18 @@ CREATE TABLE memory.version (
 );
 ALTER TABLE memory.version ENABLE ROW LEVEL SECURITY;
 ALTER TABLE memory.version FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON memory.version
+CREATE POLICY tenant ON memory.version AS RESTRICTIVE
     USING (organisation_id = (SELECT current_setting('app.organisation')::uuid))
     WITH CHECK (organisation_id = (SELECT current_setting('app.organisation')::uuid));
-GRANT SELECT, INSERT, DELETE ON memory.version TO devlore_app;
+-- A past state is for those it was for: what its author kept private before publishing a memory stays private.
+CREATE POLICY may_read ON memory.version FOR SELECT USING (
+    state->>'privacy' = 'public'
+    OR (state->>'created_by')::uuid = (SELECT current_setting('app.person')::uuid)
+    OR (state->>'privacy' = 'team'
+        AND (state->>'team_id')::uuid = ANY ((SELECT current_setting('app.teams')::uuid[])::uuid[])));
+CREATE POLICY may_archive ON memory.version FOR INSERT WITH CHECK (true);
+-- No DELETE: past states go with their memory, by the foreign key.
+GRANT SELECT, INSERT ON memory.version TO devlore_app;
 
 -- target_id has no foreign key: an import may bring a link before the memory it points at. Such a link is not shown.
 CREATE TABLE memory.link (
@@ -97,6 +105,8 @@ CREATE TABLE memory.link (
     target_id       uuid,
     note            text,
     score           real,
+    -- Set on what a connector's draft brought: gone from its source, it goes here too. A person's own link stays.
+    connector       text,
     created_at      timestamptz NOT NULL,
     created_by      uuid        NOT NULL,
     PRIMARY KEY (organisation_id, id),

@@ -18,6 +18,7 @@ from devlore_server.gateway.proxy import Proxy, destination
 from devlore_server.kit.auth import verify
 from devlore_server.kit.clock import utc_now
 from devlore_server.kit.http import BodyLimit, RequestId
+from devlore_server.kit.telemetry import REGISTRY, Measured
 
 SECRET = b"thirty-two bytes of shared secret"
 
@@ -149,6 +150,46 @@ async def test_other_paths_go_nowhere(api: httpx2.AsyncClient, upstream: Upstrea
     answer = await api.get(path)
     assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
     assert upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1/memories/../../internal/memories/count",
+        "/v1/memories/%2e%2e/%2E%2e/internal/memories/count",
+        "/v1/memories/./x",
+        "/v1/memories/..",
+    ],
+)
+async def test_a_path_that_climbs_goes_nowhere(api: httpx2.AsyncClient, upstream: Upstream, target: str) -> None:
+    """Sent by hand: every client tidies such a path before it leaves."""
+    reader, writer = await asyncio.open_connection(api.base_url.host, api.base_url.port)
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert upstream.requests == []
+
+
+async def test_half_a_request_does_not_pass_for_a_whole_one(api: httpx2.AsyncClient, upstream: Upstream) -> None:
+    _, writer = await asyncio.open_connection(api.base_url.host, api.base_url.port)
+    head = "POST /v1/memories HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    writer.write(head.encode() + b"2\r\n[1\r\n")
+    await writer.drain()
+    await asyncio.sleep(0.1)
+    writer.close()
+    await asyncio.sleep(0.1)
+    assert upstream.requests == []
+    assert (await api.get("/v1/memories")).status_code == 203, "the next one is served"
+
+
+async def test_metrics_know_a_proxied_path_by_its_template(proxy: Proxy) -> None:
+    async for url in listening(Measured(Individual(proxy))):
+        async with httpx2.AsyncClient(base_url=url, trust_env=False) as client:
+            await client.get("/v1/memories/0197-a-path-of-its-own")
+    names = {sample.labels.get("route") for family in REGISTRY.collect() for sample in family.samples}
+    assert "/v1/memories*" in names
+    assert not any("0197" in (name or "") for name in names)
 
 
 async def test_a_dead_service_is_a_problem_that_names_it(api: httpx2.AsyncClient, proxy: Proxy) -> None:

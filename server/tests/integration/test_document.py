@@ -103,8 +103,8 @@ def test_a_fact_below_the_head_is_none() -> None:
 
 
 def test_links_are_decoded_relative_and_told_once() -> None:
-    text = "[a](a%20b.md) [again](<a%20b.md>) [c](c.md 'title') [x](https://x) [m](mailto:a@b) [r](/root.md) [h](#h)\n[d]: d.md"
-    assert Document(text).relative_links == ["a b.md", "c.md", "d.md"]
+    text = "[a](a%20b.md) [again](<a%20b.md>) [c](c.md 'title')\n[x](https://x) [m](mailto:a@b) [r](/root.md) [h](#h)\n"
+    assert Document(text + "[d]: d.md").relative_links == ["a b.md", "c.md", "d.md"]
     assert Document("[brackets](a_(b).md)").relative_links == ["a_(b).md"]
 
 

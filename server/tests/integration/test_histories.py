@@ -110,6 +110,13 @@ class GitHistories(Machine):
         if int(self.repo.git("rev-list", "--count", "--first-parent", "HEAD")) > steps:
             self.repo.git("reset", "-q", "--hard", f"HEAD~{steps}")
 
+    @rule(steps=st.integers(1, 2), branch=BRANCHES)
+    def rewrite_between_two_readings(self, steps: int, branch: str) -> None:
+        self.commit(branch)
+        self.read_to_the_end()
+        self.rewrite(steps)
+        self.read_to_the_end()
+
     @rule(branch=BRANCHES)
     def delete(self, branch: str) -> None:
         if branch in self.branches() and branch != self.repo.git("branch", "--show-current"):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from time import monotonic
+from typing import LiteralString
+
 import psycopg
 import pytest
 
@@ -56,6 +60,32 @@ async def test_a_mistake_is_not_repeated_as_if_the_database_were_away(database: 
     with pytest.raises(psycopg.errors.DivisionByZero):
         await database.statement("SELECT 1 / 0")
     assert await database.statement("SELECT 1 AS n") == {"n": 1}
+
+
+async def test_a_lock_that_is_not_to_be_had_is_not_waited_for_again(database: Database) -> None:
+    """The connection is fine: sending it again would only hold the caller up, eleven times over."""
+    take: LiteralString = "SELECT pg_advisory_xact_lock(7), set_config('lock_timeout', '50ms', true)"
+    wait: LiteralString = "SELECT set_config('lock_timeout', '50ms', true), pg_advisory_xact_lock(7)"
+    async with database.transaction(None) as holding:
+        await holding.execute(take)
+        started = monotonic()
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            await database.statement(wait)
+        assert monotonic() - started < 0.4
+    assert await database.statement("SELECT 1 AS n") == {"n": 1}
+
+
+async def test_a_statement_that_is_given_up_leaves_the_pool_whole(database_url: str) -> None:
+    database = Database(database_url, max_size=1)
+    await database.open()
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await database.statement("SELECT pg_sleep(5)")
+        assert await database.statement("SELECT 1 AS n") == {"n": 1}
+        async with database.transaction(None) as connection:
+            assert not connection.autocommit
+    await database.close()
 
 
 async def test_without_the_database_it_says_so(database: Database) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
-from devlore.problems import NotFound
+from devlore.problems import Invalid, NotFound
 from devlore.types import MemoryDraft, MemoryPatch, Privacy, Restoration
 from devlore_server.kit.auth import Principal
-from devlore_server.kit.db import Database
+from devlore_server.kit.db import Database, rows
 from devlore_server.kit.ids import new_id
 from devlore_server.kit.log import EventLog
 from devlore_server.memory.history import History
@@ -74,3 +75,54 @@ async def test_absent_versions_and_hidden_memories(
             with pytest.raises(NotFound) as refused:
                 await history.versions(caller, id, 10)
             assert refused.value.detail is None
+
+
+async def test_what_was_private_before_it_was_published_stays_so(
+    service: MemoryService, history: History, who: Principal, other: Principal
+) -> None:
+    memory = (await service.create(who, MemoryDraft(body="the password is hunter2"))).memory
+    await service.edit(who, memory.id, MemoryPatch(body="the password is in the vault"), None)
+    await service.edit(who, memory.id, MemoryPatch(privacy=Privacy.PUBLIC), None)
+    await service.edit(other, memory.id, MemoryPatch(title="Ours"), None)
+    await service.edit(who, memory.id, MemoryPatch(title="Everybody's"), None)
+    assert [v.version for v in await history.versions(who, memory.id, 10)] == [5, 4, 3, 2, 1]
+    seen = await history.versions(other, memory.id, 10)
+    assert [v.version for v in seen] == [5, 4, 3]
+    assert "hunter2" not in str(seen)
+    assert [v.version for v in await history.versions(other, memory.id, 2, below=5)] == [4, 3]
+    for hidden in (1, 2):
+        for ask in (history.version(other, memory.id, hidden), history.diff(other, memory.id, hidden, 5)):
+            with pytest.raises(NotFound):
+                await ask
+        with pytest.raises(Invalid):
+            await service.restore(other, memory.id, Restoration(version=hidden))
+    oldest = await history.diff(other, memory.id, None, 3)
+    assert (oldest.old_version, oldest.fields) == (3, []), "it differs from nothing the caller may see"
+
+
+async def test_a_teams_past_is_for_the_team(
+    service: MemoryService, history: History, who: Principal, other: Principal
+) -> None:
+    (team,) = who.teams
+    mate = Principal(who.organisation, new_id(), who.teams, who.scopes)
+    memory = (await service.create(who, MemoryDraft(body="draft", privacy=Privacy.TEAM, team_id=team))).memory
+    await service.edit(who, memory.id, MemoryPatch(body="final", privacy=Privacy.PUBLIC), None)
+    assert [v.memory.body for v in await history.versions(mate, memory.id, 10)] == ["final", "draft"]
+    assert [v.memory.body for v in await history.versions(other, memory.id, 10)] == ["final"]
+    await service.edit(who, memory.id, MemoryPatch(privacy=Privacy.PRIVATE), None)
+    for asking in (mate, other):
+        with pytest.raises(NotFound):
+            await history.versions(asking, memory.id, 10)
+
+
+async def test_row_level_security_alone_hides_what_was_private(
+    service: MemoryService, database: Database, who: Principal, other: Principal
+) -> None:
+    memory = (await service.create(who, MemoryDraft(body="one"))).memory
+    await service.edit(who, memory.id, MemoryPatch(body="two", privacy=Privacy.PUBLIC), None)
+    for asking, seen in ((who, 1), (other, 0)):
+        async with database.transaction(asking) as connection:
+            assert len(await rows(connection, "SELECT state FROM memory.version")) == seen
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        async with database.transaction(who) as connection:
+            await connection.execute("DELETE FROM memory.version")

@@ -81,9 +81,7 @@ class EmbeddingServer:
             def do_POST(self) -> None:
                 asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 given = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
-                data = [
-                    {"object": "embedding", "index": i, "embedding": hashed(t, width)} for i, t in enumerate(given)
-                ]
+                data = [{"object": "embedding", "index": i, "embedding": hashed(t, width)} for i, t in enumerate(given)]
                 body = json.dumps({"object": "list", "model": asked["model"], "data": data}).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")

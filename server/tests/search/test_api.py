@@ -9,13 +9,13 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
-from tests.search.conftest import SECRET, Desk
 
 from devlore.types import CheckResult, SearchPage, SearchStatus
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.http import SignedCallers, admit, install
 from devlore_server.search.api import internal_router, router
 from devlore_server.search.client import IndexingClient
+from tests.search.conftest import SECRET, Desk
 
 
 @pytest.fixture

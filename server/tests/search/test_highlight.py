@@ -16,7 +16,9 @@ from devlore_server.search.highlight import EXCERPT, Marker
 ANALYSER = Analyser()
 
 
-def marks(query: str, body: str, title: str = "", phrases: tuple[str, ...] = (), passage: Any = None) -> list[Highlight]:
+def marks(
+    query: str, body: str, title: str = "", phrases: tuple[str, ...] = (), passage: Any = None
+) -> list[Highlight]:
     memory: Any = SimpleNamespace(title=title, body=body)
     return Marker(ANALYSER, query, phrases).highlights(memory, passage)
 
@@ -44,7 +46,10 @@ def test_matches_are_marked_as_the_index_finds_them(query: str, body: str, expec
 
 def test_title_and_body_have_their_own() -> None:
     found = marks("pool", "the pool", "Pool")
-    assert [(h.field, h.excerpt, marked(h)) for h in found] == [("title", "Pool", ["Pool"]), ("body", "the pool", ["pool"])]
+    assert [(h.field, h.excerpt, marked(h)) for h in found] == [
+        ("title", "Pool", ["Pool"]),
+        ("body", "the pool", ["pool"]),
+    ]
 
 
 def test_the_excerpt_is_where_most_words_meet() -> None:

@@ -1,4 +1,4 @@
-"""The vector index in PostgreSQL: exact and approximate answers, walls between organisations, versions, long memories."""
+"""The vector index in PostgreSQL: exact and approximate answers, walls between organisations, versions."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def put(database: Database, index: PgVectors, model: VectorModel, who: Pri
 async def test_nearest_is_by_cosine_and_as_long_as_asked(
     database: Database, model: VectorModel, who: Principal, exact_below: int
 ) -> None:
-    index = PgVectors(database, exact_below=exact_below)
+    index = PgVectors(database, exact_below=exact_below, exact_bounded_below=exact_below)
     vectors = some(300)
     documents = [document(who.organisation, vectors[n : n + 1]) for n in range(300)]
     await put(database, index, model, who, *documents)
@@ -165,7 +165,8 @@ async def test_every_partition_is_behind_forced_row_level_security(
     async with await psycopg.AsyncConnection.connect(owner_url) as connection:
         cursor = await connection.execute(
             "SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'search'"
-            " AND relkind IN ('r', 'p') AND relname ~ '^(passage|document)' AND NOT (relrowsecurity AND relforcerowsecurity)"
+            " AND relkind IN ('r', 'p') AND relname ~ '^(passage|document)'"
+            " AND NOT (relrowsecurity AND relforcerowsecurity)"
         )
         assert await cursor.fetchall() == []
 

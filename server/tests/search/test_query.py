@@ -48,7 +48,7 @@ def test_a_field_may_stand_several_times_and_bounds_narrow() -> None:
         "alter:table kid:abc bind:x item:y",
         '{"type":"x"}',
         "(kind:bug)",
-        "5\" disk",
+        '5" disk',
         "x:",
         "kind:",
     ],

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.search.conftest import Desk, EmbeddingServer, HashingEmbedder, Start, running
 
 from devlore.events import Event
 from devlore.problems import Conflict, EmbedderChanged, EmbedderUnavailable, NotFound
@@ -16,6 +15,7 @@ from devlore.types import MemoryDraft, MemoryPatch, RebuildRequest, SearchReques
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import Database
 from devlore_server.kit.log import START, EventLog
+from tests.search.conftest import Desk, EmbeddingServer, HashingEmbedder, Start, running
 
 
 async def until(holds: Any, seconds: float = 15) -> None:
@@ -143,6 +143,21 @@ async def test_a_restart_goes_on_where_it_stopped(
         await desk.settled()
         assert set(await desk.titles(who, "kept", legs=["lexical"])) == {"kept one", from_before.memory.title}
         assert sorted(path.name for path in tmp_path.iterdir()) == folder, "nothing was built again"
+
+
+async def test_a_closed_index_takes_nothing_for_done(
+    database: Database, log: EventLog, tmp_path: Path, who: Principal
+) -> None:
+    embedder = HashingEmbedder()
+    async with running(database, log, tmp_path, embedder) as desk:
+        await desk.settled()
+        await desk.parts.replica.close()
+        await desk.add(who, "written while closing")
+        assert "search.lexical" in await desk.service.wait(0.3)
+    async with running(database, log, tmp_path, embedder) as desk:
+        await desk.settled()
+        assert await desk.titles(who, "closing", legs=["lexical"]) == ["written while closing"]
+        assert [index.parked for index in (await desk.service.status()).indexes] == [0, 0]
 
 
 async def test_a_rebuild_answers_the_same_and_the_old_answers_meanwhile(desk: Desk, who: Principal) -> None:

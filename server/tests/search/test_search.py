@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from tests.search.conftest import Desk
 
 from devlore.problems import BadCursor, InvalidQuery, NotFound
 from devlore.types import MemoryPatch, Privacy, SearchRequest, Source
 from devlore_server.kit.auth import Principal
+from tests.search.conftest import Desk
 
 
 async def test_a_memory_is_found_by_stem_code_and_chinese_word(desk: Desk, who: Principal) -> None:

@@ -160,7 +160,10 @@ async def update_many(
 
 
 async def purge(connection: Connection, log: EventLog, who: Principal, memory: Memory, *, at: datetime) -> None:
-    """Erase a memory: its row, versions, links (by cascade) and the events that carry its text."""
+    """Erase a memory: its row, versions, claim and links (by cascade), links to it, the events that carry its text."""
+    await connection.execute(
+        "DELETE FROM memory.link WHERE organisation_id = %s AND target_id = %s", (who.organisation, memory.id)
+    )
     await connection.execute(
         "DELETE FROM memory.memory WHERE organisation_id = %s AND id = %s", (who.organisation, memory.id)
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from psycopg.errors import DeadlockDetected, SerializationFailure
+from psycopg.errors import DeadlockDetected, SerializationFailure, UniqueViolation
 
 
 class Raced(Exception):
     """Another transaction stored the same source item first; the next attempt sees its row."""
 
 
-RACES = (Raced, DeadlockDetected, SerializationFailure)
+RACES = (Raced, DeadlockDetected, SerializationFailure, UniqueViolation)
 """Failures that left nothing behind and that another attempt gets past."""

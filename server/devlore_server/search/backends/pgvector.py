@@ -23,8 +23,12 @@ from devlore_server.search.vectors import (
     VectorQuery,
 )
 
-EXACT_BELOW = 20_000
-"""Visible passages up to which every vector is compared; above, the HNSW index (Malkov & Yashunin 2018) walks."""
+EXACT_BELOW = 4_000
+"""Visible passages up to which every vector is compared; above, the HNSW index (Malkov & Yashunin 2018) walks: at
+12,000 passages of real text it finds 99.8 % of the exact top 10 and 99.5 % of the top 50, in a quarter of the time."""
+
+EXACT_BOUNDED_BELOW = 20_000
+"""The same for a search with filters: few vectors are compared then, while a walk passes many that do not count."""
 
 PASSAGES_PER_MEMORY = 2
 """How many passages are fetched for each memory asked for; when that gives too few memories, more are."""
@@ -61,9 +65,12 @@ RETURNING memory_id, old.digest AS digest
 class PgVectors:
     """Passages of every organisation in partitions by model and hash of the organisation (VectorIndex)."""
 
-    def __init__(self, database: Database, *, exact_below: int = EXACT_BELOW) -> None:
+    def __init__(
+        self, database: Database, *, exact_below: int = EXACT_BELOW, exact_bounded_below: int = EXACT_BOUNDED_BELOW
+    ) -> None:
         self._database = database
         self._exact_below = exact_below
+        self._exact_bounded_below = exact_bounded_below
         self._reaches: dict[tuple[int, UUID, frozenset[UUID]], tuple[float, int]] = {}
 
     async def known(self, model: VectorModel, organisation: UUID, ids: Collection[UUID]) -> dict[UUID, Stored]:
@@ -97,10 +104,12 @@ class PgVectors:
         """The best `limit` memories `who` may see, fewer only where fewer are visible within the bounds."""
         audiences = [who.organisation, *who.teams, who.person]
         vector = _text(query.vector)
-        wanted, unwanted = (Jsonb(_bounds(side), dumps=orjson.dumps) for side in (query.wanted, query.unwanted))
+        bounds = [_bounds(side) for side in (query.wanted, query.unwanted)]
+        wanted, unwanted = (Jsonb(side, dumps=orjson.dumps) for side in bounds)
+        exact_below = self._exact_bounded_below if any(bounds) else self._exact_below
         fetch = limit * PASSAGES_PER_MEMORY
         async with self._database.transaction(None) as connection:
-            many = await self._reach(connection, model, who.organisation, audiences) > self._exact_below
+            many = await self._reach(connection, model, who.organisation, audiences) > exact_below
             width = model.dimension if many else None
             while True:
                 cursor = await connection.execute(
@@ -188,7 +197,7 @@ class PgVectors:
         found = await row(
             connection,
             "SELECT search.reach(%s, %s, %s::smallint, %s) AS passages",
-            (organisation, list(audiences), model.id, self._exact_below + 1),
+            (organisation, list(audiences), model.id, max(self._exact_below, self._exact_bounded_below) + 1),
         )
         if len(self._reaches) >= _REACH_ENTRIES:
             self._reaches.clear()
@@ -215,7 +224,8 @@ class PgVectors:
             " (organisation_id, model, memory_id, ordinal, starts, ends, access, active, embedding)"
             " SELECT %s, %s::smallint, p.memory_id, p.ordinal, p.starts, p.ends, p.access, p.active,"
             " p.embedding::public.halfvec"
-            " FROM unnest(%s::uuid[], %s::smallint[], %s::integer[], %s::integer[], %s::uuid[], %s::boolean[], %s::text[])"
+            " FROM unnest(%s::uuid[], %s::smallint[], %s::integer[], %s::integer[], %s::uuid[], %s::boolean[],"
+            " %s::text[])"
             " AS p (memory_id, ordinal, starts, ends, access, active, embedding)",
             (organisation, model.id, *columns),
         )

@@ -100,9 +100,12 @@ class GitConnector:
         """Accepts the top of a working tree, a folder in it, or a bare repository."""
         settings = settings_of(GitSettings, config)
         repository = await get_repository(settings.path)
-        everything = await tips(repository.folder, [])
-        if everything and settings.branches and not await tips(repository.folder, settings.branches):
-            raise invalid("branches", f"No branch of {repository.folder} is named so.")
+        try:
+            everything = await tips(repository.folder, [])
+            if everything and settings.branches and not await tips(repository.folder, settings.branches):
+                raise invalid("branches", f"No branch of {repository.folder} is named so.")
+        except GitFailed as error:
+            raise invalid("path", f"git could not read {repository.folder}: {error}") from error
         kept = settings.model_copy(update={"path": repository.folder})
         return Place(
             config=kept.model_dump(mode="json", exclude_defaults=True),

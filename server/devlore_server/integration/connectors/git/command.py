@@ -25,6 +25,9 @@ _OPTIONS: Final = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.hooksPath=/dev/null"),
     *("-c", "log.showSignature=false"),
+    # Left out, the files of a first commit would be missing; a list of an order that is gone would end every log.
+    *("-c", "log.showRoot=true"),
+    *("-c", "diff.orderFile=/dev/null"),
     *("-c", "i18n.logOutputEncoding=UTF-8"),
     *("-c", "protocol.allow=never"),
 )

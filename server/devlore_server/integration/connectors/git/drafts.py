@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 
 from devlore.types import TITLE_LIMIT, LinkDraft, MemoryDraft, Source, TargetKind, Trust
+from devlore_server.integration.connector import linkable
 from devlore_server.integration.connectors.git.history import Commit
 from devlore_server.integration.connectors.git.references import links
 from devlore_server.integration.connectors.git.repository import Forge
@@ -15,7 +16,7 @@ LINKED_FILES = 20
 _MESSAGE_LIMIT = 100_000
 """Longer messages are generated (squashed histories, imported logs); the rest would drown what they say."""
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
-_TIME_LIMIT = 253_402_300_799  # the end of the year 9999
+_TIME_LIMIT = 253_370_764_800  # the year 9999
 
 
 def draft_of(commit: Commit, project: str | None, forge: Forge | None) -> IngestDraft:
@@ -44,7 +45,8 @@ def draft_of(commit: Commit, project: str | None, forge: Forge | None) -> Ingest
 
 
 def _subject(message: str) -> tuple[str, str]:
-    first, *others = _PARAGRAPH.split(message.strip()[:_MESSAGE_LIMIT], maxsplit=1)
+    lines = message.strip()[:_MESSAGE_LIMIT].replace("\r\n", "\n")
+    first, *others = _PARAGRAPH.split(lines, maxsplit=1)
     rest = others[0].strip("\n").rstrip() if others else ""
     subject = " ".join(line.strip() for line in first.splitlines())
     if len(subject) > TITLE_LIMIT:
@@ -65,7 +67,7 @@ def _body(rest: str, commit: Commit) -> str:
 def _links(commit: Commit, forge: Forge | None) -> list[LinkDraft]:
     own = LinkDraft(target_kind=TargetKind.COMMIT, target=commit.sha)
     files = [
-        LinkDraft(target_kind=TargetKind.FILE, target=path[:2_000]) for path in commit.files[:LINKED_FILES] if path
+        LinkDraft(target_kind=TargetKind.FILE, target=path) for path in commit.files[:LINKED_FILES] if linkable(path)
     ]
     return [own, *links(commit.message, forge), *files]
 
@@ -76,6 +78,6 @@ def _author(commit: Commit) -> str | None:
 
 def _moment(seconds: int | None) -> datetime | None:
     # Clocks of long ago and tools wrote zero, negative and absurd times.
-    if seconds is None or not 0 < seconds <= _TIME_LIMIT:
+    if seconds is None or not 0 < seconds < _TIME_LIMIT:
         return None
     return datetime.fromtimestamp(seconds, UTC)

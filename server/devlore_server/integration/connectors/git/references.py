@@ -25,6 +25,7 @@ _CLOSING = re.compile(
 _ANY = re.compile(_TICKET)
 _URL = re.compile(r"https?://[^/]+/(?P<path>.+?)(?:/-)?/(?P<kind>issues|pull|merge_requests)/(?P<number>\d+)")
 _REVERTS = re.compile(r"\bThis reverts commit ([0-9a-f]{7,64})\b")
+_CORRECTS = re.compile(r"^Fixes:\s{1,3}([0-9a-f]{7,64})\b", re.IGNORECASE | re.MULTILINE)
 _PICKED = re.compile(r"\(cherry picked from commit ([0-9a-f]{7,64})\)")
 # Standards, encodings and hashes are written like Jira keys.
 _NOT_A_PROJECT = re.compile(
@@ -70,5 +71,7 @@ def links(message: str, forge: Forge | None) -> Iterator[LinkDraft]:
         yield LinkDraft(type=kind, target_kind=TargetKind.TICKET, target=target)
     for sha in list(dict.fromkeys(_REVERTS.findall(message)))[:MOST]:
         yield LinkDraft(type=LinkType.CONTRADICTS, target_kind=TargetKind.COMMIT, target=sha, note="reverts")
+    for sha in list(dict.fromkeys(_CORRECTS.findall(message)))[:MOST]:
+        yield LinkDraft(type=LinkType.FIXES, target_kind=TargetKind.COMMIT, target=sha)
     for sha in list(dict.fromkeys(_PICKED.findall(message)))[:MOST]:
         yield LinkDraft(type=LinkType.DERIVED_FROM, target_kind=TargetKind.COMMIT, target=sha, note="cherry picked")

@@ -14,8 +14,8 @@ from devlore_server.integration.connector import folder_at, invalid
 from devlore_server.integration.connectors.git.command import GitFailed, read, text
 
 _REMOTE = re.compile(
-    r"(?:(?:https?|ssh|git)://(?:[^@/\s]+@)?(?P<host>[^/:\s]+)(?::\d+)?/|(?:[^@/\s]+@)(?P<scp_host>[^/:\s]+):)"
-    r"(?P<path>[^\s?#]+?)(?:\.git)?/?"
+    r"(?:(?:https?|ssh|git)://(?:[^/\s]*@)?(?P<host>[^/:@\s]{1,253})(?::\d+)?/|[^@/\s]+@(?P<scp_host>[^/:@\s]{1,253}):)"
+    r"(?P<path>[^\s?#]{1,500}?)(?:\.git)?/?"
 )
 
 
@@ -97,7 +97,8 @@ async def tips(folder: str, branches: list[str]) -> list[str]:
     """
     listed = text(await read(folder, "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads"))
     found = set()
-    for line in listed.splitlines():
+    # Not splitlines: it also breaks at characters that a branch may be named with.
+    for line in listed.split("\n")[:-1]:
         sha, _, reference = line.partition(" ")
         name = reference.removeprefix("refs/heads/")
         if not branches or any(fnmatch.fnmatchcase(name, pattern) for pattern in branches):

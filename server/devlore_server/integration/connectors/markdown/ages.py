@@ -13,6 +13,8 @@ from devlore_server.integration.connectors.git.command import GitFailed, stream
 _NAMED = 200
 """Most paths on one command line; beyond, the whole folder is asked for."""
 _PATIENCE = 20.0
+_LATEST = 253_370_764_799
+"""The end of the year 9998: clocks have been wrong by more, memories cannot be."""
 
 
 async def ages(root: str, paths: Iterable[str]) -> dict[str, datetime]:
@@ -41,7 +43,7 @@ async def ages(root: str, paths: Iterable[str]) -> dict[str, datetime]:
             async for tokens in pieces:
                 for token in (raw.lstrip(b"\n") for raw in tokens):
                     if token.isdigit():
-                        moment = datetime.fromtimestamp(min(int(token), 253_402_300_799), UTC)
+                        moment = datetime.fromtimestamp(min(int(token), _LATEST), UTC)
                     elif (path := os.fsdecode(token)) in wanted and moment is not None:
                         found.setdefault(path, moment)
                 if len(found) == len(wanted):

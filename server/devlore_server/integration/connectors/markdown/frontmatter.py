@@ -12,6 +12,7 @@ import yaml
 
 _LIMIT = 65_536
 _BLOCK = re.compile(r"(?P<fence>---|\+\+\+)[ \t]*\n(?P<text>.*?)(?:^|(?<=\n))(?P=fence)[ \t]*(?:\n|\Z)", re.DOTALL)
+_HUGE = 10**100
 _WRITTEN = ("%d %B %Y", "%d %b %Y", "%B %d, %Y", "%b %d, %Y", "%Y/%m/%d", "%d-%b-%Y", "%d-%B-%Y", "%d.%m.%Y")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b", re.IGNORECASE)
 
@@ -53,7 +54,7 @@ def split(document: str) -> tuple[FrontMatter, str]:
         return FrontMatter(fault=" ".join(str(error).split())[:300]), document[match.end() :]
     if not isinstance(loaded, dict):
         return FrontMatter(), document
-    values = {re.sub(r"[_\s]+", "-", str(key).strip().lower()): value for key, value in loaded.items()}
+    values = {re.sub(r"[_\s]+", "-", (_scalar(key) or "").lower()): value for key, value in loaded.items()}
     return FrontMatter(values), document[match.end() :]
 
 
@@ -69,11 +70,16 @@ class _Loader(yaml.SafeLoader):
 def _scalar(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float | date):
         return None
-    return str(value).replace("\0", "").strip() or None
+    if isinstance(value, int) and abs(value) >= _HUGE:
+        return None  # Python refuses to write numbers of thousands of digits
+    # YAML can spell half of a surrogate pair, which no database stores.
+    return str(value).encode("utf-8", "replace").decode().replace("\0", "").strip() or None
 
 
 def moment(value: Any) -> datetime | None:
     """A date as YAML and TOML give it or people write it, as a moment in UTC; None when it is not one."""
+    if isinstance(value, date) and not 1 < value.year < 9999:
+        return None  # a placeholder, or so near the end of time that its time zone would push it out
     if isinstance(value, datetime):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, date):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from devlore.types import TITLE_LIMIT, LinkDraft, LinkType, MemoryDraft, Source, Status, TargetKind, Trust
-from devlore_server.integration.connector import slug
+from devlore_server.integration.connector import linkable, slug
 from devlore_server.integration.connectors.markdown.decisions import Standing, standing
 from devlore_server.integration.connectors.markdown.document import Document
 from devlore_server.integration.connectors.markdown.frontmatter import FrontMatter, moment, split
@@ -118,6 +118,7 @@ def _links(note: Note, place: Place, base: str) -> list[LinkDraft]:
     found = [
         LinkDraft(type=LinkType.SUPERSEDES, target_kind=TargetKind.FILE, target=base + old, note="in part")
         for old in place.replaced_partly[:_LINKS]
+        if linkable(base + old)
     ]
     for link in note.links:
         path, _, anchor = link.partition("#")
@@ -125,5 +126,6 @@ def _links(note: Note, place: Place, base: str) -> list[LinkDraft]:
         # What lies above the repository is somebody's machine, not part of it.
         if path and not target.startswith(("../", "/")) and target not in ("..", "."):
             lines = f"#{anchor}" if re.fullmatch(r"L\d+(?:-L\d+)?", anchor) else ""
-            found.append(LinkDraft(target_kind=TargetKind.FILE, target=(target + lines)[:2_000]))
+            if linkable(target + lines):
+                found.append(LinkDraft(target_kind=TargetKind.FILE, target=target + lines))
     return list({(one.type, one.target): one for one in found}.values())

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 _CHUNK = 100
 """Files read at a time: what is in memory, and for how long one thread is busy."""
+_FIRST, _LAST = -62_000_000_000, 253_370_764_799
+"""The years 5 and 9998, in seconds since 1970."""
 _CHECKPOINTS = 20
 """Most checkpoints of one pull: each names every file, so writing one per batch would grow with the square."""
 
@@ -79,7 +81,9 @@ class Reading:
             stored += len(paths)
             last = stored == len(due)
             mark = self._checkpoint() if stored % every < _CHUNK or last else None
-            yield Batch(drafts=drafts, failures=failures, checkpoint=mark)
+            # What could not be read is there all the same: its memory stays as it was.
+            there = [self.folder.identity + failure.item for failure in failures]
+            yield Batch(drafts=drafts, present=there, failures=failures, checkpoint=mark)
         # Where a folder could not be looked into, nobody knows what is gone.
         self.whole, sweep = self.whole and bool(self.listing.unseen), self.whole and not self.listing.unseen
         yield Batch(checkpoint=self._checkpoint(), sweep=sweep)
@@ -145,7 +149,8 @@ class Reading:
         return drafts, failures
 
     def _draft(self, note: Note, place: Place, committed: datetime | None, file: File) -> IngestDraft:
-        changed = committed or datetime.fromtimestamp(file.modified / 1e9, UTC)
+        # Some file systems hold times that no calendar does.
+        changed = committed or datetime.fromtimestamp(min(max(file.modified // 10**9, _FIRST), _LAST), UTC)
         here = self.folder
         return draft_of(note, place, identity=here.identity, base=here.base, project=here.project, changed=changed)
 
