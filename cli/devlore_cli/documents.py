@@ -13,6 +13,7 @@ import yaml
 from devlore.types import Memory, MemoryRecord
 
 _FENCE = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+_BREAK = re.compile("[\r\x85\u2028\u2029]")
 EDITABLE = ("title", "kind", "project", "tags", "privacy", "team_id", "occurred_at", "importance", "pinned")
 """Fields that an edited document may change, besides the body."""
 
@@ -27,6 +28,18 @@ class Document:
 
     fields: dict[str, Any]
     body: str
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes strings that read back as they were: YAML folds Unicode's line breaks unless they are escaped."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """A string; in double quotes, where breaks are escapes, when it holds one."""
+        style = '"' if _BREAK.search(data) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
 def read(text: str) -> Document:
@@ -50,7 +63,9 @@ def read(text: str) -> Document:
 
 def write(fields: dict[str, Any], body: str) -> str:
     """Put a document together; ``read`` gives back the same fields and body."""
-    front = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=None)
+    front = yaml.dump(
+        fields, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=None
+    )
     return f"---\n{front}---\n\n{body}\n"
 
 

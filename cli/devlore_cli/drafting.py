@@ -24,11 +24,16 @@ def split_title(text: str) -> tuple[str, str]:
     line = re.sub(r"^#+\s*", "", first).strip()
     sentence = next(iter(_sentences(line)), "")
     if len(line) <= _LONGEST_TITLE and (rest or sentence == line):
-        return line, rest.strip()
+        return line, trimmed(rest)
     if len(sentence) <= _LONGEST_TITLE:
-        return sentence, f"{line[len(sentence) :].strip()}\n{rest}".strip()
+        return sentence, trimmed(f"{line[len(sentence) :].strip()}\n{rest}")
     cut = line[: _LONGEST_TITLE - 1]
     return (cut.rsplit(" ", 1)[0] if " " in cut else cut).rstrip(" ,;:") + "…", text
+
+
+def trimmed(text: str) -> str:
+    """``text`` without empty lines around it; the indent of its first line may be code and stays."""
+    return re.sub(r"\A(?:[^\S\n]*\n)+", "", text).rstrip()
 
 
 def _sentences(text: str) -> list[str]:

@@ -100,7 +100,8 @@ def words(problem: Problem) -> str:
     """A problem as a message for people."""
     message = problem.detail or problem.title
     if isinstance(problem, Unreachable):
-        own = is_loopback(str(problem.extra.get("address")))
+        address = str(problem.extra.get("address"))
+        own = address.startswith("http") and is_loopback(address)
         return f"{message}\n{'Start it with: devlore up' if own else 'The address comes from --url or DEVLORE_URL.'}"
     if isinstance(problem, InvalidQuery):
         return "\n".join([message, *_pointed_out(problem.extra)])

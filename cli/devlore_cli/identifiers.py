@@ -19,10 +19,7 @@ class Identifier(click.ParamType[Any]):
         text = str(value).strip()
         if not is_id(text):
             self.fail(
-                f"{text!r} is no id: it has 36 characters, like 01936f00-0000-7000-8000-000000000001, and devlore "
-                "list and devlore search show it.",
-                param,
-                ctx,
+                f"{text!r} is no id: ids have 36 characters, devlore list and devlore search show them.", param, ctx
             )
         return text
 

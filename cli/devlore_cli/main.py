@@ -143,6 +143,11 @@ def run(arguments: list[str], as_json: bool) -> int:
         return result if isinstance(result, int) else 0
     except BrokenPipeError:
         return EXIT_BROKEN_PIPE
+    except SystemExit as error:
+        # click leaves the process itself, with 1, when the pipe is closed.
+        if isinstance(error.__context__, BrokenPipeError):
+            return EXIT_BROKEN_PIPE
+        raise
     except (KeyboardInterrupt, click.Abort):
         click.echo(err=True)
         return EXIT_INTERRUPTED

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,3 +93,9 @@ def real(running: str, monkeypatch: pytest.MonkeyPatch) -> Terminal:
 def elsewhere(running_elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     """`devlore` at another real server, to move memories to."""
     return Terminal(monkeypatch, running_elsewhere)
+
+
+@pytest.fixture
+def project() -> str:
+    """A project no other test uses."""
+    return f"p{uuid.uuid4().hex[:12]}"

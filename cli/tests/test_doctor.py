@@ -51,7 +51,7 @@ def test_trouble_is_found_with_advice(
     shown = devlore("doctor", code=1)
     assert words in shown.out
     assert "✗" in shown.out
-    assert "checks found trouble" in shown.err
+    assert "found trouble." in shown.err
 
 
 BEHIND = {

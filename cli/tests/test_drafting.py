@@ -82,7 +82,7 @@ def test_a_link_may_name_its_type() -> None:
 
 def test_link_types_are_known_with_either_dash() -> None:
     assert link_type("relates-to") is link_type("relates_to") is LinkType.RELATES_TO
-    with pytest.raises(ValueError, match="relates_to"):
+    with pytest.raises(ValueError, match="relates-to"):
         link_type("likes")
 
 

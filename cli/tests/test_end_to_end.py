@@ -11,12 +11,6 @@ from cli.tests.terminal import Terminal
 from devlore.types import Diff, Memory, SearchHit, Version
 
 
-@pytest.fixture
-def project() -> str:
-    """A project no other test uses."""
-    return f"p{uuid.uuid4().hex[:12]}"
-
-
 def remember(real: Terminal, project: str, text: str, *options: str) -> str:
     found = real("add", text, "--project", project, "--json", *options).json
     return str(Memory.model_validate(found).id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,6 @@ import pytest
 from cli.tests.terminal import Terminal
 
 from devlore.types import Memory
-
-
-@pytest.fixture
-def project() -> str:
-    """A project no other test uses."""
-    return f"p{uuid.uuid4().hex[:12]}"
 
 
 def listed(real: Terminal, project: str) -> dict[str, dict[str, Any]]:

@@ -51,7 +51,7 @@ def test_an_own_source_is_kept() -> None:
 def test_other_names_and_forms_are_understood() -> None:
     made = draft({"text": "It broke. Because of the pool.", "type": "bug-fix", "tags": "a, b", "date": "2024-01-01"})
     assert (made["title"], made["body"]) == ("It broke.", "Because of the pool.")
-    assert (made["kind"], made["tags"], made["occurred_at"]) == ("bug-fix", ["a", "b"], "2024-01-01")
+    assert (made["kind"], made["tags"], made["occurred_at"]) == ("bug-fix", ["a", "b"], "2024-01-01T00:00:00+00:00")
 
 
 def test_project_and_tags_are_added_where_none_is_named() -> None:

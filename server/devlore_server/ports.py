@@ -56,7 +56,10 @@ class Memories(Protocol):
         ...
 
     async def scan(self, after: tuple[UUID, UUID] | None, limit: int) -> list[Memory]:
-        """Every organisation's memories that are not deleted, by (organisation, id) after ``after``: for rebuilding indexes."""
+        """Every organisation's memories that are not deleted, by (organisation, id) after ``after``.
+
+        For rebuilding indexes; no caller's request may reach it.
+        """
         ...
 
     async def count(self) -> int:

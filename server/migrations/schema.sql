@@ -55,7 +55,7 @@ BEGIN
             clock_timestamp() + make_interval(secs => lease), clock_timestamp() + make_interval(secs => keep))
     ON CONFLICT (organisation_id, person_id, key) DO UPDATE
     SET fingerprint = excluded.fingerprint, claim = excluded.claim, leased_until = excluded.leased_until,
-        expires_at = excluded.expires_at, status = NULL, headers = NULL, body = NULL
+        expires_at = excluded.expires_at, subject = NULL, status = NULL, headers = NULL, body = NULL
     WHERE known.expires_at < clock_timestamp()
        OR (known.status IS NULL AND known.fingerprint = excluded.fingerprint
            AND (known.leased_until < clock_timestamp() OR known.claim = excluded.claim));
@@ -76,7 +76,7 @@ CREATE FUNCTION gateway.erase(of_organisation uuid, subjects uuid[]) RETURNS big
     AS $$
     WITH emptied AS (
         UPDATE gateway.idempotency i SET headers = NULL, body = NULL
-        WHERE i.organisation_id = of_organisation AND i.subject = ANY (subjects) AND i.body IS NOT NULL
+        WHERE i.organisation_id = of_organisation AND i.subject = ANY (subjects) AND i.headers IS NOT NULL
         RETURNING 1)
     SELECT count(*) FROM emptied
 $$;
@@ -447,10 +447,10 @@ CREATE TABLE gateway.idempotency (
     claim uuid NOT NULL,
     leased_until timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
+    subject uuid,
     status smallint,
     headers jsonb,
     body bytea,
-    subject uuid,
     CONSTRAINT idempotency_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255)))
 );
 
@@ -819,7 +819,7 @@ ALTER TABLE ONLY memory.link
 ALTER TABLE ONLY memory.version
     ADD CONSTRAINT version_organisation_id_memory_id_fkey FOREIGN KEY (organisation_id, memory_id) REFERENCES memory.memory(organisation_id, id) ON DELETE CASCADE;
 
-CREATE POLICY erasing ON gateway.idempotency TO devlore_owner USING (((organisation_id = ( SELECT (NULLIF(current_setting('app.organisation'::text, true), ''::text))::uuid AS "nullif")) AND (subject IS NOT NULL))) WITH CHECK (((organisation_id = ( SELECT (NULLIF(current_setting('app.organisation'::text, true), ''::text))::uuid AS "nullif")) AND (headers IS NULL) AND (body IS NULL)));
+CREATE POLICY erasing ON gateway.idempotency TO devlore_owner USING ((((organisation_id)::text = ( SELECT current_setting('app.organisation'::text, true) AS current_setting)) AND (subject IS NOT NULL))) WITH CHECK ((((organisation_id)::text = ( SELECT current_setting('app.organisation'::text, true) AS current_setting)) AND (headers IS NULL) AND (body IS NULL)));
 
 CREATE POLICY expired ON gateway.idempotency TO devlore_owner USING ((expires_at < now())) WITH CHECK (false);
 

@@ -12,7 +12,7 @@ import click
 
 from devlore.types import Link, LinkType, Memory
 from devlore_cli import editor
-from devlore_cli.drafting import parse_link, split_title
+from devlore_cli.drafting import parse_link, split_title, trimmed
 from devlore_cli.failures import EXIT_USAGE, Failure
 from devlore_cli.render import listed
 from devlore_cli.session import WHEN, Session, command, moment_given, stdin_text
@@ -62,7 +62,7 @@ def _text(text: str | None, title: str | None) -> str:
 
 
 def _fields(text: str, options: dict[str, Any]) -> dict[str, Any]:
-    title, body = (options["title"], text.strip()) if options["title"] is not None else split_title(text)
+    title, body = (options["title"], trimmed(text)) if options["title"] is not None else split_title(text)
     if not title and not body:
         raise Failure("There is nothing to remember: the text is empty.", code=EXIT_USAGE)
     try:

@@ -78,8 +78,10 @@ def _items(path: Path, extra: dict[str, Any]) -> Iterator[tuple[Iterator[Item], 
         yield sources.folder(path.parent, [path], extra), 1
     else:
         with path.open("rb") as file:
-            total = sum(1 for line in file if line.strip())
-            file.seek(0)
+            # A pipe, as of <(…), can be read only once.
+            total = sum(1 for line in file if line.strip()) if file.seekable() else None
+            if total is not None:
+                file.seek(0)
             yield sources.lines(file, path.name, extra), total
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import click
 
+from devlore.problems import NotFound
 from devlore.types import Connection, Sync
 from devlore_cli.dates import both, duration
 from devlore_cli.failures import EXIT_FAILURE, Failure
@@ -77,7 +78,10 @@ def list_(session: Session) -> None:
 @command
 def forget(session: Session, connection_id: str) -> None:
     """Stop syncing the connection ID; its memories stay."""
-    session.client.connections.delete(connection_id)
+    try:
+        session.client.connections.delete(connection_id)
+    except NotFound as error:
+        raise NotFound(f"Nothing is synced as {connection_id}. What is: devlore sync list") from error
     session.one({"id": connection_id, "result": "forgotten"}, lambda _: session.out.line(f"forgotten {connection_id}"))
 
 

@@ -49,7 +49,7 @@ class NearDuplicate(Model):
 
 
 class NearDuplicates(Model):
-    """Near-duplicates search found for the event's subject, whose author is ``seen_by``: links are stored as that person."""
+    """Near-duplicates of the event's subject; ``seen_by`` is its author, as whom the links are stored."""
 
     seen_by: UUID
     found: list[NearDuplicate]

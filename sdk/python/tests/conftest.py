@@ -1,13 +1,39 @@
-"""Fixtures: a scripted server, and a port where nothing listens."""
+"""Fixtures: a real server, a scripted one, and a port where nothing listens."""
 
 from __future__ import annotations
 
+import shutil
 import socket
+import tempfile
 import threading
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sdk.python.tests.scripted import Scripted
+
+from tests.instance import Instance
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    """The address of a real Devlore, shared by the tests of a run: each keeps to a project of its own."""
+    # A short path: that of PostgreSQL's socket may not exceed 107 bytes.
+    home = Path(tempfile.mkdtemp(prefix="dvl-sdk-", dir="/tmp"))
+    server = Instance(home)
+    try:
+        server.start()
+        yield server.url
+    finally:
+        server.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def project() -> str:
+    """A project no other test uses."""
+    return f"p{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,32 +14,12 @@ import pytest
 import devlore
 from devlore import problems
 from devlore.types import LinkDraft, LinkType, MemoryDraft, Privacy, SearchRequest, Status, TargetKind
-from tests.instance import Instance
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    # A short path: that of PostgreSQL's socket may not exceed 107 bytes.
-    home = Path(tempfile.mkdtemp(prefix="dvl-sdk-", dir="/tmp"))
-    server = Instance(home)
-    try:
-        server.start()
-        yield server.url
-    finally:
-        server.stop()
-        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture
 def client(url: str) -> Iterator[devlore.Client]:
     with devlore.Client(url) as client:
         yield client
-
-
-@pytest.fixture
-def project() -> str:
-    """A project no other test uses."""
-    return f"p{uuid.uuid4().hex[:12]}"
 
 
 def test_a_memory_as_it_was_given(client: devlore.Client, project: str) -> None:

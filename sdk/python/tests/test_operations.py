@@ -236,3 +236,30 @@ def test_a_failure_without_a_problem_body_goes_by_its_status(
         client.memories.get(ID)
     assert type(caught.value) is cls
     assert str(status) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("id", "path"),
+    [
+        ("a/b", "/v1/memories/a%2Fb"),
+        ("../connections", "/v1/memories/..%2Fconnections"),
+        ("x?purge=true", "/v1/memories/x%3Fpurge%3Dtrue"),
+        ("50%", "/v1/memories/50%25"),
+        ("a#b", "/v1/memories/a%23b"),
+    ],
+)
+def test_an_id_stays_one_part_of_the_path(scripted: Scripted, client: devlore.Client, id: str, path: str) -> None:
+    scripted.play(Reply(404, problem(404, "not-found")))
+    with pytest.raises(problems.NotFound):
+        client.memories.delete(id)
+    assert (scripted.seen[0].path, scripted.seen[0].query) == (path, {})
+
+
+@pytest.mark.parametrize("id", ["", ".", ".."])
+def test_an_id_that_names_another_path_is_not_sent(scripted: Scripted, client: devlore.Client, id: str) -> None:
+    for call in (client.memories.get, client.memories.delete, client.connections.delete, client.syncs.get):
+        with pytest.raises(problems.Invalid):
+            call(id)
+    with pytest.raises(problems.Invalid):
+        client.memories.unlink(ID, id)
+    assert scripted.seen == []

@@ -36,9 +36,9 @@ def check_draft(who: Principal, draft: MemoryDraft) -> Invalid | None:
     """Why a draft cannot be stored, or None; links to memories are looked up elsewhere."""
     found = [
         *_check_body(draft.body),
-        *_check_time("/occurred_at", draft.occurred_at),
-        *_check_time("/valid_from", draft.valid_from),
-        *_check_time("/source/updated_at", draft.source.updated_at if draft.source else None),
+        *check_time("/occurred_at", draft.occurred_at),
+        *check_time("/valid_from", draft.valid_from),
+        *check_time("/source/updated_at", draft.source.updated_at if draft.source else None),
         *_check_team(who, draft.privacy, draft.team_id),
         *check_key("/source/external_id", draft.source.external_id if draft.source else None),
         *_check_targets(draft),
@@ -55,7 +55,7 @@ def check_patch(who: Principal, before: Memory, patch: MemoryPatch) -> dict[str,
         if value is None and name not in _NULLABLE
     ]
     found += _check_body(sent.get("body") or "")
-    found += _check_time("/occurred_at", sent.get("occurred_at"))
+    found += check_time("/occurred_at", sent.get("occurred_at"))
     if not found and "occurred_at" in sent:
         sent["occurred_at"] = sent["occurred_at"].astimezone(UTC)
     if sent.get("tags"):
@@ -102,7 +102,8 @@ def _check_body(body: str) -> list[tuple[str, str]]:
     return []
 
 
-def _check_time(pointer: str, moment: datetime | None) -> list[tuple[str, str]]:
+def check_time(pointer: str, moment: datetime | None) -> list[tuple[str, str]]:
+    """Why a time cannot be stored: PostgreSQL or Python could not hold it in every time zone."""
     if moment is not None and not _EARLIEST <= moment <= _LATEST:
         return [(pointer, "A time lies between the years 1 and 9999.")]
     return []

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from devlore.problems import Conflict, Invalid
+from devlore.problems import Conflict, Invalid, NotFound
 from devlore.types import LinkType, Memory, Status
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.clock import Clock, utc_now
 from devlore_server.kit.db import Connection, Database
 from devlore_server.kit.log import EventLog
+from devlore_server.memory.changes import Changes
 from devlore_server.memory.checks import NO_SUCH_MEMORY, refuse
 from devlore_server.memory.links import memory_link
 from devlore_server.memory.store import links, memories
@@ -22,9 +25,8 @@ class Lifecycle:
     """Status, validity and successor change together, in one transaction, as one new version."""
 
     def __init__(self, database: Database, log: EventLog, clock: Clock = utc_now) -> None:
-        self._database = database
         self._log = log
-        self._clock = clock
+        self._changes = Changes(database, log, clock)
 
     async def supersede(self, who: Principal, id: UUID, by: UUID, reason: str | None) -> Memory:
         """Say that ``by`` replaces a memory: it was true until ``by`` became valid.
@@ -32,10 +34,12 @@ class Lifecycle:
         Repeating it changes nothing. Raises ``NotFound``, ``Invalid`` for a successor the caller cannot see,
         ``Conflict`` when the memory is invalidated, has another successor, or would come to succeed itself.
         """
-        async with self._database.transaction(who) as connection:
-            at = self._clock()
+
+        async def write(connection: Connection, at: datetime) -> Memory:
             locked = {m.id: m for m in await memories.find_many(connection, who, [id, by], lock=True)}
-            old = locked.get(id) or await memories.get(connection, who, id)
+            old = locked.get(id)
+            if old is None:
+                raise NotFound
             if by not in locked:
                 problem: Invalid = refuse("/by", NO_SUCH_MEMORY)
                 raise problem
@@ -46,34 +50,28 @@ class Lifecycle:
             # What replaces it says when it stopped being true, unless that was before it began.
             begins, began = successor.valid_from, old.valid_from
             valid_to = begins if begins is not None and (began is None or begins > began) else at
-            after = old.model_copy(
-                update={"status": Status.SUPERSEDED, "status_reason": reason, "superseded_by": by, "valid_to": valid_to}
-            )
+            changed = {"status": Status.SUPERSEDED, "status_reason": reason, "superseded_by": by, "valid_to": valid_to}
             await links.insert_many(connection, who, [NewLink(by, memory_link(LinkType.SUPERSEDES, id))], at=at)
-            stored = await memories.update(
-                connection, self._log, who, old, after, change="status", at=at, reason=reason
-            )
-        self._log.notify()
-        return stored
+            return await self._store(connection, who, old, changed, at, reason)
+
+        return await self._changes.make(who, write)
 
     async def invalidate(self, who: Principal, id: UUID, reason: str | None) -> Memory:
         """Say that a memory was wrong. Raises ``NotFound``, ``Conflict`` when it is not active."""
-        async with self._database.transaction(who) as connection:
-            at = self._clock()
+
+        async def write(connection: Connection, at: datetime) -> Memory:
             old = await memories.get(connection, who, id, lock=True)
             if old.status is not Status.ACTIVE:
                 raise Conflict(f"The memory is already {old.status}; reinstate it first.", memory_status=old.status)
-            after = old.model_copy(update={"status": Status.INVALIDATED, "status_reason": reason, "valid_to": at})
-            stored = await memories.update(
-                connection, self._log, who, old, after, change="status", at=at, reason=reason
-            )
-        self._log.notify()
-        return stored
+            changed = {"status": Status.INVALIDATED, "status_reason": reason, "valid_to": at}
+            return await self._store(connection, who, old, changed, at, reason)
+
+        return await self._changes.make(who, write)
 
     async def reinstate(self, who: Principal, id: UUID, reason: str | None) -> Memory:
         """Say that a memory holds after all. Raises ``NotFound``, ``Conflict`` when it is active."""
-        async with self._database.transaction(who) as connection:
-            at = self._clock()
+
+        async def write(connection: Connection, at: datetime) -> Memory:
             old = await memories.get(connection, who, id, lock=True)
             if old.status is Status.ACTIVE:
                 raise Conflict("The memory is active already.", memory_status=old.status)
@@ -81,12 +79,22 @@ class Lifecycle:
                 await links.delete_equal(
                     connection, who, NewLink(old.superseded_by, memory_link(LinkType.SUPERSEDES, id))
                 )
-            cleared = {"status": Status.ACTIVE, "status_reason": reason, "superseded_by": None, "valid_to": None}
-            stored = await memories.update(
-                connection, self._log, who, old, old.model_copy(update=cleared), change="status", at=at, reason=reason
-            )
-        self._log.notify()
-        return stored
+            changed = {"status": Status.ACTIVE, "status_reason": reason, "superseded_by": None, "valid_to": None}
+            return await self._store(connection, who, old, changed, at, reason)
+
+        return await self._changes.make(who, write)
+
+    async def _store(
+        self,
+        connection: Connection,
+        who: Principal,
+        old: Memory,
+        changed: dict[str, Any],
+        at: datetime,
+        reason: str | None,
+    ) -> Memory:
+        after = old.model_copy(update=changed)
+        return await memories.update(connection, self._log, who, old, after, change="status", at=at, reason=reason)
 
 
 async def _refuse_supersession(connection: Connection, who: Principal, old: Memory, successor: Memory) -> None:

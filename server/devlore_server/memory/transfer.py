@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import ValidationError
-
-from devlore.problems import Conflict, Invalid, Problem
-from devlore.types import BulkItem, BulkResult, Link, LinkDraft, Memory, MemoryDraft, MemoryRecord, ProblemBody
+from devlore.problems import Conflict, Problem
+from devlore.types import BulkItem, BulkResult, Memory, MemoryRecord, ProblemBody
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.clock import Clock, utc_now
 from devlore_server.kit.db import Connection, Database
 from devlore_server.kit.log import EventLog
-from devlore_server.memory.checks import check_draft, refuse_all
+from devlore_server.memory.changes import Changes
+from devlore_server.memory.records import draft_of, read_record
 from devlore_server.memory.store import links, memories, versions
 from devlore_server.memory.store.export import page_by_id
 from devlore_server.memory.store.links import NewLink
@@ -29,7 +29,7 @@ class Transfer:
     def __init__(self, database: Database, log: EventLog, clock: Clock = utc_now) -> None:
         self._database = database
         self._log = log
-        self._clock = clock
+        self._changes = Changes(database, log, clock)
 
     async def export(
         self, who: Principal, *, project: str | None = None, deleted: bool = False
@@ -57,16 +57,18 @@ class Transfer:
         Ids, versions, times and links are kept; organisation and author become the caller's. A record whose id exists
         is taken when its version is newer, and is ``unchanged`` otherwise. Of several records of one id the last wins.
         """
-        records = [_parsed(who, item) for item in items]
+        records = [read_record(who, item) for item in items]
         latest = {one.memory.id: index for index, one in enumerate(records) if isinstance(one, MemoryRecord)}
         chosen = {
             index: one
             for index, one in enumerate(records)
             if isinstance(one, MemoryRecord) and latest[one.memory.id] == index
         }
-        async with self._database.transaction(who) as connection:
-            outcomes = await self._store(connection, who, chosen)
-        self._log.notify()
+
+        async def store(connection: Connection, at: datetime) -> dict[int, BulkItem]:
+            return await self._store(connection, who, chosen, at)
+
+        outcomes = await self._changes.make(who, store)
         answered = [
             _refused(index, one) if isinstance(one, Problem) else outcomes.get(index) or _unchanged(index, one.memory)
             for index, one in enumerate(records)
@@ -74,37 +76,78 @@ class Transfer:
         return summary(answered)
 
     async def _store(
-        self, connection: Connection, who: Principal, chosen: dict[int, MemoryRecord]
+        self, connection: Connection, who: Principal, chosen: dict[int, MemoryRecord], at: datetime
     ) -> dict[int, BulkItem]:
         ids = [one.memory.id for one in chosen.values()]
         known = {m.id: m for m in await memories.find_many(connection, who, ids, lock=True, deleted=True)}
-        erased = await self._log.purged(connection, who.organisation, ids)
-        fresh = {
-            index: _above(one.memory, erased.get(one.memory.id))
-            for index, one in chosen.items()
-            if one.memory.id not in known
-        }
-        inserted = await memories.insert_many(connection, self._log, who, list(fresh.values()), change="imported")
-        newer = {
-            index: Revision(known[one.memory.id], one.memory.model_copy(update=_kept(known[one.memory.id])), "imported")
-            for index, one in chosen.items()
-            if one.memory.id in known and one.memory.version > known[one.memory.id].version
-        }
-        await memories.update_many(connection, self._log, who, list(newer.values()), at=self._clock())
-        stored = inserted | known.keys()
-        await self._store_rest(connection, who, [one for one in chosen.values() if one.memory.id in stored])
         outcomes: dict[int, BulkItem] = {}
-        for index, memory in fresh.items():
-            outcomes[index] = _created(index, memory) if memory.id in inserted else _refused(index, _taken())
-        for index, revision in newer.items():
-            outcomes[index] = _updated(index, revision.after)
+        fresh, newer = {}, {}
+        for index, one in chosen.items():
+            before = known.get(one.memory.id)
+            if before is None:
+                fresh[index] = one.memory
+            elif one.memory.version > before.version:
+                newer[index] = Revision(before, _as_stored(who, before, one.memory), "imported")
+            else:
+                outcomes[index] = _unchanged(index, before)
+        outcomes |= await self._store_fresh(connection, who, fresh)
+        outcomes |= await self._store_newer(connection, who, newer, at)
+        stored = [one for index, one in chosen.items() if outcomes[index].result != "refused"]
+        await self._store_rest(connection, who, stored, known, at)
         return outcomes
 
-    async def _store_rest(self, connection: Connection, who: Principal, records: Sequence[MemoryRecord]) -> None:
-        past = [version for one in records for version in one.versions if version.version < one.memory.version]
+    async def _store_fresh(
+        self, connection: Connection, who: Principal, fresh: dict[int, Memory]
+    ) -> dict[int, BulkItem]:
+        erased = await self._log.purged(connection, who.organisation, [memory.id for memory in fresh.values()])
+        above = {index: _above(memory, erased.get(memory.id)) for index, memory in fresh.items()}
+        inserted = await memories.insert_many(connection, self._log, who, list(above.values()), change="imported")
+        return {
+            index: _created(index, memory) if memory.id in inserted else _refused(index, _taken())
+            for index, memory in above.items()
+        }
+
+    async def _store_newer(
+        self, connection: Connection, who: Principal, newer: dict[int, Revision], at: datetime
+    ) -> dict[int, BulkItem]:
+        """Update known memories; one whose source item is another memory's already is refused."""
+        mine = {index: key for index, one in newer.items() if (key := _source_item(who, one.after)) is not None}
+        held = await memories.find_by_source(connection, who, sorted(set(mine.values())), lock=True)
+        holders = {_source_item(who, memory): memory.id for memory in held}
+        free = {
+            index: one
+            for index, one in newer.items()
+            if index not in mine or holders.setdefault(mine[index], one.after.id) == one.after.id
+        }
+        await memories.update_many(connection, self._log, who, list(free.values()), at=at)
+        return {
+            index: _updated(index, one.after) if index in free else _refused(index, _taken())
+            for index, one in newer.items()
+        }
+
+    async def _store_rest(
+        self,
+        connection: Connection,
+        who: Principal,
+        records: Sequence[MemoryRecord],
+        known: dict[UUID, Memory],
+        at: datetime,
+    ) -> None:
+        def authored(record: MemoryRecord) -> bool:
+            before = known.get(record.memory.id)
+            return before is None or before.created_by == who.person
+
+        # The past of somebody else's memory is what happened here, not what a file says.
+        past = [
+            version
+            for one in records
+            if authored(one)
+            for version in one.versions
+            if version.version < one.memory.version
+        ]
         await versions.insert_many(connection, who, past)
-        held = [NewLink(one.memory.id, _draft_of(link), link.score) for one in records for link in one.links]
-        await links.insert_many(connection, who, held, at=self._clock())
+        held = [NewLink(one.memory.id, draft_of(link), link.score) for one in records for link in one.links]
+        await links.insert_many(connection, who, held, at=at)
 
 
 def summary(items: list[BulkItem]) -> BulkResult:
@@ -115,52 +158,20 @@ def summary(items: list[BulkItem]) -> BulkResult:
     return BulkResult(items=items, **counts)
 
 
-def _parsed(who: Principal, item: dict[str, Any]) -> MemoryRecord | Problem:
-    try:
-        record = MemoryRecord.model_validate(item)
-    except ValidationError as error:
-        errors = [
-            {"pointer": "".join(f"/{part}" for part in found["loc"]), "detail": found["msg"]}
-            for found in error.errors(include_url=False, include_context=False, include_input=False)[:20]
-        ]
-        return Invalid(f"{errors[0]['pointer']}: {errors[0]['detail']}", errors=errors)
-    problem = _check_record(who, record)
-    if problem is not None:
-        return problem
-    mine = {"organisation_id": who.organisation, "created_by": who.person}
-    return record.model_copy(
-        update={
-            "memory": record.memory.model_copy(update=mine),
-            "versions": [
-                version.model_copy(update={"memory": version.memory.model_copy(update=mine)})
-                for version in record.versions
-            ],
-        }
-    )
+def _as_stored(who: Principal, known: Memory, memory: Memory) -> Memory:
+    if known.created_by == who.person:
+        return memory
+    # Somebody else's memory: who wrote it, who may see it and where it came from are not the importer's to say.
+    kept = ("created_by", "privacy", "team_id", "source")
+    return memory.model_copy(update={name: getattr(known, name) for name in kept})
 
 
-def _check_record(who: Principal, record: MemoryRecord) -> Invalid | None:
-    memory = record.memory
-    held = [_draft_of(link) for link in record.links]
-    named = {name: getattr(memory, name) for name in MemoryDraft.model_fields if name != "links"}
-    try:
-        # A stored memory keeps the same rules as a draft; its model alone does not say how long a title may be.
-        problem = check_draft(who, MemoryDraft.model_validate(named | {"links": held}))
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)[:20]
-        return refuse_all([("".join(f"/{part}" for part in ("memory", *one["loc"])), one["msg"]) for one in found])
-    if problem is None:
+def _source_item(who: Principal, memory: Memory) -> tuple[str, str] | None:
+    """The item of the caller's own sources that a memory stands for, if any."""
+    source = memory.source
+    if source is None or source.external_id is None or memory.created_by != who.person:
         return None
-    return refuse_all([("/memory" + one["pointer"], one["detail"]) for one in problem.extra["errors"]])
-
-
-def _draft_of(link: Link) -> LinkDraft:
-    return LinkDraft(type=link.type, target_kind=link.target_kind, target=link.target, note=link.note)
-
-
-def _kept(known: Memory) -> dict[str, Any]:
-    # Who wrote a memory does not change because somebody else imports a newer version of it.
-    return {"created_by": known.created_by}
+    return source.connector, source.external_id
 
 
 def _above(memory: Memory, erased: int | None) -> Memory:

@@ -59,8 +59,8 @@ async def store_drafts(
     """Store drafts as if one came after the other, in as many statements for a thousand as for one.
 
     A refused draft is answered by its ``Invalid`` and stops no other. Of several drafts of one source item only the
-    newest is stored; the others are answered as unchanged. A ``connector`` owns the links it brings. Raises ``Raced`` when another transaction stored one of
-    the items meanwhile.
+    newest is stored; the others are answered as unchanged. The links are those of ``connector`` when one brings them.
+    Raises ``Raced`` when another transaction stored one of the items meanwhile.
     """
     checked = await _checked(connection, who, drafts)
     accepted = {index: one for index, one in enumerate(checked) if isinstance(one, MemoryDraft)}

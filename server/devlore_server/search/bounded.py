@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
-from uuid import UUID
 
 from devlore_server.search.lexical import Filters, LexicalIndex, LexicalQuery
+from devlore_server.search.place import Listed
 
 NO_FILTERS = Filters()
 
@@ -20,5 +20,6 @@ class BoundedQuery(LexicalQuery):
 class ListingIndex(LexicalIndex, Protocol):
     """A lexical index that reads bounded queries wherever it reads queries, and lists without words."""
 
-    def newest(self, query: LexicalQuery, limit: int) -> Sequence[UUID]:
-        """The `limit` memories within the bounds that were created last, newest first."""
+    def newest(self, query: LexicalQuery, limit: int, behind: Listed | None = None) -> Sequence[Listed]:
+        """The `limit` memories within the bounds that were created last, newest first, then by id; only those `behind`
+        a place of the same order."""

@@ -1,9 +1,9 @@
 """Owns the way from what the legs found to a page: order, confirm with the rows, collapse, highlight, explain."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from itertools import combinations
+from math import prod
 from uuid import UUID
 
 from prometheus_client import Counter
@@ -16,6 +16,7 @@ from devlore_server.search.bounds import Bounds
 from devlore_server.search.documents import author_names
 from devlore_server.search.highlight import Marker
 from devlore_server.search.legs import Answers
+from devlore_server.search.place import Listed, Place
 from devlore_server.search.rank import Ranked, Traits, adjust, collapse, fuse
 
 BLOCK = 20
@@ -27,40 +28,60 @@ _DROPPED = Counter(
 )
 _UUID_LENGTH = 36
 _COMPARED = 500
+_ROUNDING = 1e-6
 
 
 @dataclass(slots=True)
 class Shown:
-    """The hits of one page, and the place in the order to go on from; None at the end."""
+    """The hits of one page, and the place to go on from; None at the end."""
 
     hits: list[tuple[Ranked, Memory]]
-    next: int | None
+    next: Place | None
 
 
 async def shown(
-    memories: Memories, who: Principal, answers: Answers, bounds: Bounds, now: datetime, offset: int, limit: int
+    memories: Memories, who: Principal, answers: Answers, bounds: Bounds, place: Place, limit: int
 ) -> Shown:
-    """Hits `offset` to `offset + limit` in order, confirmed by their rows; what is dropped is made up for.
+    """The next `limit` hits in order, confirmed by their rows; what is dropped is made up for."""
+    if answers.listing is not None:
+        return await _listed(memories, who, answers.listing, bounds, place, limit)
+    return await _ranked(memories, who, fuse(answers.arms), bounds, place, limit)
 
-    Works block by block from the start, because a block's order and near-duplicates depend on the blocks before it.
-    """
-    candidates = _candidates(answers)
-    wanted, done = offset + limit, 0
+
+async def _ranked(
+    memories: Memories, who: Principal, candidates: Sequence[Ranked], bounds: Bounds, place: Place, limit: int
+) -> Shown:
+    """Works block by block from the start, because a block's order and near-duplicates depend on those before it."""
+    done = 0
     ordered: list[Ranked] = []
     rows: dict[UUID, Memory] = {}
-    collapsed: list[Ranked] = []
-    while done < len(candidates) and len(collapsed) <= wanted:
-        blocks = max(1, -(-(wanted - len(collapsed)) // BLOCK))
-        block = candidates[done : done + blocks * BLOCK]
+    page: list[Ranked] = []
+    while done < len(candidates) and len(page) <= limit:
+        missing = len(place.shown) - len(ordered) + limit
+        block = candidates[done : done + max(1, -(-missing // BLOCK)) * BLOCK]
         done += len(block)
-        confirmed = await _confirmed(memories, who, block, bounds)
+        confirmed = await _confirmed(memories, who, [hit.id for hit in block], bounds)
         rows |= confirmed
         for start in range(0, len(block), BLOCK):
-            ordered += _ordered([h for h in block[start : start + BLOCK] if h.id in confirmed], confirmed, answers, now)
-        collapsed = collapse(ordered, _alike(rows)) if answers.listing is None else ordered
-    page = collapsed[offset:wanted]
-    more = len(collapsed) > wanted or done < len(candidates)
-    return Shown([(hit, rows[hit.id]) for hit in page], wanted if page and more else None)
+            kept = [hit for hit in block[start : start + BLOCK] if hit.id in confirmed]
+            ordered += adjust(kept, {hit.id: _traits(confirmed[hit.id]) for hit in kept}, place.moment)
+        page = [hit for hit in collapse(ordered, _alike(rows)) if not place.was_shown(hit.id)]
+    more = len(page) > limit or done < len(candidates)
+    page = page[:limit]
+    return Shown([(hit, rows[hit.id]) for hit in page], place.after(hit.id for hit in page) if page and more else None)
+
+
+async def _listed(
+    memories: Memories, who: Principal, listing: Sequence[Listed], bounds: Bounds, place: Place, limit: int
+) -> Shown:
+    """Without words: newest first, nothing to rank or collapse."""
+    rows = await _confirmed(memories, who, [id for _, id in listing], bounds)
+    kept = [one for one in listing if one[1] in rows]
+    page = kept[:limit]
+    # Everything may have been dropped: then the next page begins behind what was looked at.
+    last = page[-1] if len(kept) > limit else listing[-1] if len(listing) > limit else None
+    hits = [(Ranked(id, 0.0, 0.0, ()), rows[id]) for _, id in page]
+    return Shown(hits, replace(place, behind=last) if last else None)
 
 
 def _alike(rows: Mapping[UUID, Memory]) -> dict[UUID, str]:
@@ -101,25 +122,13 @@ def facet_counts(answers: Answers) -> dict[str, list[Count]]:
     return counted
 
 
-def _candidates(answers: Answers) -> list[Ranked]:
-    if answers.listing is None:
-        return fuse(answers.arms)
-    return [Ranked(id, 0.0, 0.0, ()) for id in answers.listing]
-
-
-async def _confirmed(memories: Memories, who: Principal, block: Sequence[Ranked], bounds: Bounds) -> dict[UUID, Memory]:
-    """The rows of a block that the caller may see, as they are now."""
-    found = await memories.visible(who, [hit.id for hit in block])
-    if missing := len(block) - len(found):
+async def _confirmed(memories: Memories, who: Principal, ids: list[UUID], bounds: Bounds) -> dict[UUID, Memory]:
+    """The rows among `ids` that the caller may see, as they are now."""
+    found = await memories.visible(who, ids) if ids else []
+    if missing := len(ids) - len(found):
         _DROPPED.inc(missing)
     # A row may have left the bounds since it was indexed; that is lag, not a leak.
     return {memory.id: memory for memory in found if bounds.admit(memory)}
-
-
-def _ordered(block: list[Ranked], rows: dict[UUID, Memory], answers: Answers, now: datetime) -> list[Ranked]:
-    if answers.listing is not None:
-        return block
-    return adjust(block, {hit.id: _traits(rows[hit.id]) for hit in block}, now)
 
 
 def _traits(memory: Memory) -> Traits:
@@ -132,6 +141,9 @@ def _explanation(ranked: Ranked, answers: Answers) -> Explanation:
         for arm in ranked.arms
     ]
     factors = {name: round(factor, 6) for name, factor in ranked.factors.items()}
+    together = ranked.relevance * prod(ranked.factors.values())
+    if together and abs(ranked.score / together - 1) > _ROUNDING:
+        factors["bound"] = round(ranked.score / together, 6)  # all factors together are held within a share
     return Explanation.model_construct(legs=legs, factors=factors, passage=answers.spans.get(ranked.id))
 
 

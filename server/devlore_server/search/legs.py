@@ -18,6 +18,7 @@ from devlore_server.search.bounds import Bounds
 from devlore_server.search.embedder import Vectors
 from devlore_server.search.lexical import IndexUnusable, LexicalMatches
 from devlore_server.search.models import Models
+from devlore_server.search.place import Listed
 from devlore_server.search.rank import MEMORY_ARM, PASSAGE_ARM, VECTOR_ARM, Arm, Found
 from devlore_server.search.replica import LexicalReplica
 from devlore_server.search.vectors import VectorIndex, VectorMatch, VectorModel, VectorQuery
@@ -36,7 +37,7 @@ class Question:
     """What is looked for.
 
     `text` may be empty: then the bounds alone decide. `near` is a vector to start from instead of the text's, with the
-    model it belongs to; `but` is never a hit.
+    model it belongs to; `but` is never a hit; a listing goes on `behind` a place.
     """
 
     who: Principal
@@ -47,6 +48,7 @@ class Question:
     facets: Collection[str] = ()
     near: tuple[VectorModel, Vectors] | None = None
     but: UUID | None = None
+    behind: Listed | None = None
 
 
 @dataclass(slots=True)
@@ -55,7 +57,7 @@ class Answers:
 
     arms: list[Arm] = field(default_factory=list)
     spans: dict[UUID, tuple[int, int]] = field(default_factory=dict)
-    listing: list[UUID] | None = None
+    listing: list[Listed] | None = None
     facets: dict[str, dict[str, int]] = field(default_factory=dict)
     degraded: list[str] = field(default_factory=list)
     problems: dict[str, Problem] = field(default_factory=dict)
@@ -108,7 +110,9 @@ class Legs:
 
     async def _list(self, question: Question, answers: Answers) -> None:
         asked = question.bounds.lexical(question.who, "")
-        answers.listing = await self._replica.search(lambda index: list(index.newest(asked, question.depth)))
+        answers.listing = await self._replica.search(
+            lambda index: list(index.newest(asked, question.depth, question.behind))
+        )
         if question.facets:
             await self._count(question, answers)
 

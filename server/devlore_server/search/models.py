@@ -109,11 +109,11 @@ class Models:
         """The active model and the vector of a query in it, kept for the next time. Raises why there is none."""
         if self.active is None:
             raise self.problem or EmbedderUnavailable()
-        model, embedder = self.active.model, self.active.embedder
+        model = self.active.model
         key = (model.id, text)
         held = self._queries.get(key)
         if held is None:
-            held = (await embed(embedder, [text], query=True))[0]
+            held = (await embed(self.active, [text], query=True))[0]
             self._queries[key] = held
             if len(self._queries) > _QUERIES_KEPT:
                 self._queries.popitem(last=False)
@@ -161,12 +161,20 @@ class Models:
         self.active, self.problem = Generation(model, embedder), None
 
 
-async def embed(embedder: Embedder, texts: list[str], *, query: bool = False) -> Vector:
+async def embed(generation: Generation, texts: list[str], *, query: bool = False) -> Vector:
     """The vectors of texts, row by row. Raises EmbedderUnavailable, the problem, whatever way the model fails."""
     try:
-        return await embedder.embed(texts, query=query)
+        vectors = await generation.embedder.embed(texts, query=query)
     except (port.EmbedderUnavailable, port.EmbedderMismatch) as error:
         raise EmbedderUnavailable(str(error)) from error
+    width, wanted = vectors.shape[1], generation.model.dimension
+    if width != wanted:
+        # Nothing is concluded about the index: what answers there now may be the wrong server.
+        raise EmbedderUnavailable(
+            f"{generation.model.name} answers with {width} dimensions, the vectors in the index have {wanted}."
+            f" If that is meant, run: devlore rebuild search --embedder {generation.model.spec}"
+        )
+    return vectors
 
 
 async def _dimension(embedder: Embedder) -> int:

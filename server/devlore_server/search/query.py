@@ -11,6 +11,7 @@
 Developers paste errors, URLs, paths and code, so a colon alone never makes a filter: `key: value`, `std::vector`,
 `http://…`, `C:\\x` and `TypeError:x` are text. Only a known field directly followed by its value is a filter, and only
 a slip that is one keystroke (or a common other name) from a known field is refused, with the field it probably meant.
+Text of several lines is pasted: quotes and minuses are its own there, only filters are read.
 """
 
 import re
@@ -60,7 +61,9 @@ class Query:
 def parse(written: str, now: datetime) -> Query:
     """Read a query. Raises InvalidQuery, with the `position` of the character (from 0), where it cannot be read."""
     # PostgreSQL holds no NUL, so none can be matched; a space keeps every position.
-    return _Reader(written.replace("\0", " "), now, pasted="\n" in written.strip()).read()
+    written = written.replace("\0", " ")
+    pasted = "\n" in _QUOTED.sub("", written).strip()
+    return _Reader(written, now, pasted).read()
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ WEIGHTS: Mapping[str, float] = {MEMORY_ARM: 0.1, PASSAGE_ARM: 0.5, VECTOR_ARM: 0
 """Each arm's share, measured over LoCoMo, BEAM, GitBugs, CoSQA, commits, Cranfield and CACM (bench/recall.py)."""
 
 DEPTH = 50
-"""How many memories each arm should return at least: with 400 recall is the same, reading them four times slower."""
+"""How many memories each arm is asked for at least: with 400 recall is the same, reading them four times slower."""
 
 LARGEST_FACTOR = 0.10
 """All factors together change a relevance by at most this share: relevance comes first."""
@@ -51,6 +51,11 @@ class Arm:
     found: Sequence[Found]
     ceiling: float = 1.0
     counted: bool = False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether this is all that holds any of the words; a vector arm always has a next best."""
+        return self.counted and len(self.found) < DEPTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +96,9 @@ def fuse(arms: Sequence[Arm], weights: Mapping[str, float] = WEIGHTS) -> list[Ra
 
     Scores are divided by the arm's ceiling instead of being stretched over what this query found, so that a weak match
     stays weak (Bruch, Gai & Ingber 2023 on convex combination against reciprocal ranks). A memory an arm did not return
-    gets the arm's lowest score. Word arms weigh more where their scores fall off steeply, the sign of a well posed
-    query (query performance prediction; Shtok et al. 2012). Relevance lies between 0 and 1.
+    gets the arm's lowest score, or nothing where the arm returned all it has: then it holds none of the words, and the
+    one memory with a rare identifier stands out. Word arms weigh more where their scores fall off steeply, the sign of
+    a well posed query (query performance prediction; Shtok et al. 2012). Relevance lies between 0 and 1.
     """
     present = [arm for arm in arms if arm.found and weights.get(arm.name, 0.0) > 0]
     shares = _shares(present, weights)
@@ -151,14 +157,14 @@ def _selectivity(arm: Arm) -> float:
     best = arm.found[0].score
     if best <= 0:
         return 1.0
-    later = arm.found[min(_DECLINE_RANK, len(arm.found)) - 1].score
+    later = arm.found[_DECLINE_RANK - 1].score if len(arm.found) >= _DECLINE_RANK else 0.0
     low, high = _DECLINE_BOUNDS
     return float(min(high, max(low, (best - later) / best / _TYPICAL_DECLINE)) ** _DECLINE_POWER)
 
 
 def _column(arm: Arm, share: float) -> _Column:
     places = {found.id: (rank, found) for rank, found in reversed(list(enumerate(arm.found, start=1)))}
-    lowest = min(found.score for found in arm.found)
+    lowest = 0.0 if arm.exhausted else min(found.score for found in arm.found)
     return _Column(arm, share, places, share * _scaled(lowest, arm.ceiling))
 
 

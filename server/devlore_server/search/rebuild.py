@@ -47,19 +47,26 @@ class LexicalRebuild:
         self.running, self.done = True, 0
 
     async def fill(self) -> None:
-        """Copy the rows and let the new index answer. Raises what the memory service raises."""
+        """Copy the rows and let the new index answer; stop where that index is given up or another one begun.
+
+        Raises what the memory service raises.
+        """
+        index = self._replica.building
         try:
             self.total = await self._memories.count()
             after: tuple[UUID, UUID] | None = None
             while page := await self._memories.scan(after, LEXICAL_PAGE):
+                if self._replica.building is not index:
+                    return
                 after = (page[-1].organisation_id, page[-1].id)
                 await self._replica.fill([change_of(memory) for memory in page])
                 self.done += len(page)
                 self.progress.did(len(page))
-            await self._replica.promote(max(self._position, await self._replica.load("")))
+            await self._replica.promote(max(self._position, await self._replica.load("")), index)
             _said.info("lexical_index_rebuilt", memories=self.done)
         finally:
-            self.running = False
+            # Another one that was begun meanwhile is filled next, and still runs.
+            self.running = self._replica.building is not None
 
     async def fill_if_small(self) -> None:
         """Fill now, if that takes no longer than opening an index would."""

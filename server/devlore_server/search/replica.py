@@ -92,11 +92,11 @@ class LexicalReplica:
             if self.current is None:
                 self._position = position
 
-    async def promote(self, position: Position) -> None:
-        """Let the index that was built answer; it has everything up to `position`."""
+    async def promote(self, position: Position, built: ListingIndex | None) -> None:
+        """Let the index that was `built` answer, unless another was begun; it has everything up to `position`."""
         async with self._writing:
             index, folder = self.building, self._building_folder
-            if index is None or folder is None:
+            if index is None or folder is None or index is not built:
                 return
             await self.write(index.commit)
             old, old_folder = self.current, self._folder

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from prometheus_client import Histogram
 
-from devlore.problems import BadCursor, NotFound, Problem
+from devlore.problems import NotFound, Problem
 from devlore.types import CheckResult, Memory, RebuildRequest, SearchPage, SearchRequest, SearchStatus
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.clock import Clock, utc_now
@@ -25,6 +25,7 @@ from devlore_server.search.hits import facet_counts, hits, shown
 from devlore_server.search.legs import LEXICAL, VECTOR, Answers, Legs, Question
 from devlore_server.search.lexical import Filters, IndexUnusable
 from devlore_server.search.models import Models
+from devlore_server.search.place import Place, read_place
 from devlore_server.search.query import parse
 from devlore_server.search.rank import DEPTH
 from devlore_server.search.rebuild import LexicalRebuild, VectorRebuild
@@ -32,8 +33,8 @@ from devlore_server.search.replica import LexicalReplica
 from devlore_server.search.state import LEXICAL_INDEX, VECTOR_INDEX, Gauges, describe
 from devlore_server.search.vectors import VectorIndex
 
-WINDOW = 500
-"""How far a listing without words can be paged; a ranking ends where the legs' depth does."""
+LISTED = 100
+"""Memories a listing looks at for one page at least: some may be dropped."""
 SIMILAR_TEXT = 2_000
 """Characters of a memory's body whose rarest words find its like."""
 
@@ -82,26 +83,25 @@ class SearchService:
         Raises InvalidQuery, BadCursor; EmbedderChanged or EmbedderUnavailable where only vectors were asked for.
         """
         started = perf_counter()
-        now = self._clock()
-        query = parse(request.q, now)
-        # A relative date must mean the same on every page, so the cursor is bound to the words, not to the moment.
+        # A relative date must mean the same on every page: the cursor is bound to the words and holds the moment.
         name = listing(
             "search", who=[who.organisation, who.person], **request.model_dump(exclude={"cursor", "explain"})
         )
-        offset = self._offset(name, request.cursor)
+        place = self._place(name, request.cursor)
+        query = parse(request.q, place.moment)
         bounds = combine(query, request, who)
         # Phrases and exclusions without a word cannot be ranked by anything but time, either.
-        depth = max(DEPTH, 2 * request.limit) if query.text.strip() else WINDOW
+        depth = max(DEPTH if query.text.strip() else LISTED, 2 * request.limit)
         legs = request.legs or (LEXICAL, VECTOR)
         answers = await self._parts.legs.ask(
-            Question(who, query.text, bounds, depth, legs, () if request.cursor else request.facets)
+            Question(who, query.text, bounds, depth, legs, () if request.cursor else request.facets, behind=place.behind)
         )
         self._refuse_if_alone(answers, request)
-        found = await shown(self._parts.memories, who, answers, bounds, now, offset, request.limit)
+        found = await shown(self._parts.memories, who, answers, bounds, place, request.limit)
         marker = Marker(self._parts.analyser, query.text, query.phrases)
         page = SearchPage.model_construct(
             items=hits(found.hits, marker, answers, request.explain),
-            next=self._parts.paging.encode(name, [found.next]) if found.next is not None else None,
+            next=self._parts.paging.encode(name, found.next.key()) if found.next is not None else None,
             degraded=sorted(set(answers.degraded)),
             facets=facet_counts(answers),
             took_ms=round((perf_counter() - started) * 1_000, 3),
@@ -125,7 +125,7 @@ class SearchService:
         )
         if near is None:
             answers.degraded.append(VECTOR)
-        found = await shown(self._parts.memories, who, answers, bounds, self._clock(), 0, limit)
+        found = await shown(self._parts.memories, who, answers, bounds, Place(self._clock()), limit)
         marker = Marker(self._parts.analyser, memory.title or text[:200])
         return SearchPage.model_construct(
             items=hits(found.hits, marker, answers, explain=False),
@@ -211,13 +211,8 @@ class SearchService:
             return False
         return True
 
-    def _offset(self, name: str, cursor: str | None) -> int:
-        if cursor is None:
-            return 0
-        key = self._parts.paging.decode(name, cursor)
-        if len(key) != 1 or not isinstance(key[0], int) or key[0] < 0:
-            raise BadCursor
-        return key[0]
+    def _place(self, name: str, cursor: str | None) -> Place:
+        return Place(self._clock()) if cursor is None else read_place(self._parts.paging.decode(name, cursor))
 
     def _refuse_if_alone(self, answers: Answers, request: SearchRequest) -> None:
         """A leg that alone was asked for and says why it cannot answer is the answer."""

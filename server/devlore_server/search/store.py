@@ -65,9 +65,11 @@ class SearchStore:
             )
 
     async def confirm(self, model: VectorModel, configured: str) -> None:
-        """Remember under which setting a generation is in use."""
+        """Remember under which setting a generation is in use, and that this one reaches its model."""
         async with self._database.transaction(None) as connection:
-            await connection.execute("UPDATE search.model SET configured = %s WHERE id = %s", (configured, model.id))
+            await connection.execute(
+                "UPDATE search.model SET configured = %s, spec = %s WHERE id = %s", (configured, configured, model.id)
+            )
 
     async def drop(self, model: VectorModel) -> None:
         """Drop a retired generation's vectors."""

@@ -94,7 +94,7 @@ async def _embedded(generation: Generation, changes: list[Change], known: dict[U
     texts = [text for _, cut in documents for text in cut or ()]
     vectors = np.zeros((0, generation.model.dimension), dtype=np.float32)
     for start in range(0, len(texts), EMBEDDED_AT_ONCE):
-        rows = await embed(generation.embedder, texts[start : start + EMBEDDED_AT_ONCE])
+        rows = await embed(generation, texts[start : start + EMBEDDED_AT_ONCE])
         vectors = np.concatenate([vectors, rows])
     complete, at = [], 0
     for document, cut in documents:

@@ -111,9 +111,8 @@ GRANT EXECUTE ON FUNCTION gateway.forget_expired TO devlore_app;
 -- A subject's answers belong to whoever asked, so its organisation erases them as the owner: this policy shows the owner
 -- that organisation's answers, and lets it leave nothing of them but that there was one.
 CREATE POLICY erasing ON gateway.idempotency TO devlore_owner
-    USING (organisation_id = (SELECT nullif(current_setting('app.organisation', true), '')::uuid)
-           AND subject IS NOT NULL)
-    WITH CHECK (organisation_id = (SELECT nullif(current_setting('app.organisation', true), '')::uuid)
+    USING (organisation_id::text = (SELECT current_setting('app.organisation', true)) AND subject IS NOT NULL)
+    WITH CHECK (organisation_id::text = (SELECT current_setting('app.organisation', true))
            AND headers IS NULL AND body IS NULL);
 
 CREATE FUNCTION gateway.erase(of_organisation uuid, subjects uuid[]) RETURNS bigint
@@ -121,7 +120,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, gateway
 AS $$
     WITH emptied AS (
         UPDATE gateway.idempotency i SET headers = NULL, body = NULL
-        WHERE i.organisation_id = of_organisation AND i.subject = ANY (subjects) AND i.body IS NOT NULL
+        WHERE i.organisation_id = of_organisation AND i.subject = ANY (subjects) AND i.headers IS NOT NULL
         RETURNING 1)
     SELECT count(*) FROM emptied
 $$;

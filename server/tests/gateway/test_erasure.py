@@ -33,12 +33,12 @@ ID = UUID("0199aa00-0000-7000-8000-0000000000aa")
 
 
 @asynccontextmanager
-async def asking(database: Database, who: Principal, answer: Any, status: int = 201) -> AsyncIterator[httpx2.AsyncClient]:
+async def asking(database: Database, who: Principal, answer: Any) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of a service that always answers the same, behind idempotency keys."""
 
     async def service(scope: Scope, receive: Receive, send: Send) -> None:
         await Request(scope, receive).body()
-        response: Response = JSONResponse(answer, status, {"Location": f"/v1/things/{CANARY}"})
+        response: Response = JSONResponse(answer, 201, {"Location": f"/v1/things/{CANARY}"})
         await response(scope, receive, send)
 
     app = Individual(IdempotencyKeys(service, database=database), principal=who)

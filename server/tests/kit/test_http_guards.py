@@ -240,7 +240,7 @@ async def port() -> AsyncIterator[int]:
     app = RequestId(CatchAll(BodyLimit(answering(echo), limit=1_000)))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
     task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 (uvicorn offers nothing to wait for)
+    while not server.started:
         await asyncio.sleep(0.01)
     yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True

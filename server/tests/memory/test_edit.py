@@ -58,6 +58,16 @@ async def test_every_patchable_field(http: httpx2.AsyncClient, who: Principal) -
     assert changed["valid_from"] == "2020-01-01T00:00:00Z"
 
 
+async def test_an_edit_is_answered_as_it_will_be_read(http: httpx2.AsyncClient) -> None:
+    """In UTC, whatever time zone it came in; the text is the same although the moment was, too."""
+    memory = await created(http)
+    answer = await patch(http, memory, {"occurred_at": "2024-03-10T01:30:00+05:30", "tags": ["b", "a", "b"]})
+    assert answer.json()["occurred_at"] == "2024-03-09T20:00:00Z"
+    assert answer.json() == (await http.get(f"/v1/memories/{memory['id']}")).json()
+    again = await patch(http, answer.json(), {"occurred_at": "2024-03-09T12:00:00-08:00"})
+    assert again.json() == answer.json(), "the same moment is no change"
+
+
 async def test_without_if_match_nothing_changes(http: httpx2.AsyncClient) -> None:
     memory = await created(http)
     answer = await patch(http, memory, {"title": "New"}, None)

@@ -6,10 +6,10 @@ import pytest
 
 from devlore.events import Event, NearDuplicate, NearDuplicates
 from devlore.problems import Invalid, NotFound
-from devlore.types import LinkDraft, LinkType, Memory, MemoryDraft, Privacy, TargetKind
+from devlore.types import LinkDraft, LinkType, Memory, MemoryDraft, MemoryPatch, Privacy, TargetKind
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.clock import utc_now
-from devlore_server.kit.db import Database
+from devlore_server.kit.db import Database, rows
 from devlore_server.kit.ids import new_id
 from devlore_server.kit.log import EventLog
 from devlore_server.memory.links import Links, memory_link
@@ -112,11 +112,34 @@ async def test_removing(service: MemoryService, links: Links, who: Principal, st
     assert await links.list(who, a.id, 10) == []
 
 
-async def test_purging_a_memory_takes_its_links_along(service: MemoryService, links: Links, who: Principal) -> None:
-    a, b = await remembered(service, who), await remembered(service, who)
+async def test_a_hidden_link_cannot_be_removed(
+    service: MemoryService, links: Links, who: Principal, other: Principal
+) -> None:
+    """Who once saw a link may know its id; the answer is that of any id."""
+    public = await remembered(service, who, privacy=Privacy.PUBLIC)
+    theirs = await remembered(service, other, privacy=Privacy.PUBLIC)
+    link = await links.add(other, theirs.id, memory_link(LinkType.RELATES_TO, public.id))
+    await service.edit(other, theirs.id, MemoryPatch(privacy=Privacy.PRIVATE), None)
+    answers = []
+    for id in (link.id, new_id()):
+        with pytest.raises(NotFound) as refused:
+            await links.remove(who, public.id, id)
+        answers.append(refused.value.body())
+    assert answers[0] == answers[1]
+    assert [one.id for one in await links.list(other, theirs.id, 10)] == [link.id]
+
+
+async def test_purging_a_memory_takes_its_links_along(
+    service: MemoryService, links: Links, database: Database, who: Principal, other: Principal
+) -> None:
+    a, b = await remembered(service, who), await remembered(service, who, privacy=Privacy.PUBLIC)
+    theirs = await remembered(service, other)
     await links.add(who, a.id, memory_link(LinkType.RELATES_TO, b.id))
+    await links.add(other, theirs.id, memory_link(LinkType.MENTIONS, b.id))
     await service.purge(who, b.id)
     assert await links.list(who, a.id, 10) == []
+    async with database.transaction(who) as connection:
+        assert await rows(connection, "SELECT id FROM memory.link") == [], "not only hidden"
 
 
 async def test_near_duplicates_become_links_once(
@@ -140,5 +163,7 @@ async def test_near_duplicates_become_links_once(
     assert [(link.type, link.target, link.score) for link in held] == [
         (LinkType.NEAR_DUPLICATE, str(b.id), pytest.approx(0.97))
     ]
+    await links.add(who, a.id, memory_link(LinkType.NEAR_DUPLICATE, b.id))
+    assert [link.score for link in await links.list(who, a.id, 10)] == [pytest.approx(0.97)], "a person has no score"
     gone = event.model_copy(update={"subject": new_id()})
     await reactions.note_near_duplicates([gone])

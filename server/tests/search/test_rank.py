@@ -193,3 +193,26 @@ def test_collapsing_loses_no_count_and_keeps_the_order(texts: list[str]) -> None
     kept = collapse(ranked, {IDS[number]: text for number, text in enumerate(texts)})
     assert sum(1 + k.duplicates for k in kept) == len(ranked)
     assert [k.score for k in kept] == sorted((k.score for k in kept), reverse=True)
+
+
+@pytest.mark.parametrize("similar", [0.62, 0.8, 0.9])
+def test_the_one_memory_with_a_rare_identifier_is_not_drowned_by_similar_ones(similar: float) -> None:
+    words = [arm(name, (0, 6.0), ceiling=7.0, counted=True) for name in (MEMORY_ARM, PASSAGE_ARM)]
+    vectors = arm(VECTOR_ARM, *((number, similar - number / 1_000) for number in range(1, 39)))
+    best = fuse([*words, vectors])[0]
+    assert best.id == IDS[0]
+    assert best.arms[-1].rank is None, "no vector spoke for it"
+
+
+def test_a_word_arm_that_returned_all_it_asked_for_may_know_more() -> None:
+    many = [UUID(int=number) for number in range(1, 60)]
+    full = Arm(PASSAGE_ARM, [Found(id, 5.0 - place / 100) for place, id in enumerate(many[:50])], 6.0, counted=True)
+    short = Arm(PASSAGE_ARM, full.found[:30], 6.0, counted=True)
+    vectors = Arm(VECTOR_ARM, [Found(many[55], 0.9)])
+
+    def lent(words: Arm) -> float:
+        found = next(hit for hit in fuse([words, vectors]) if hit.id == many[55])
+        return next(score.contribution for score in found.arms if score.arm == PASSAGE_ARM)
+
+    assert lent(full) > 0, "the next best may have scored nearly as much as the last"
+    assert lent(short) == 0, "it holds none of the words"

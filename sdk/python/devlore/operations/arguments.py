@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from pydantic import BaseModel
+
+from devlore.problems import Invalid
 
 Id = UUID | str
 """An id, parsed or not."""
@@ -22,6 +25,14 @@ def several(value: Several | None) -> list[str]:
     if value is None:
         return []
     return [_plain(value)] if isinstance(value, str) else [_plain(item) for item in value]
+
+
+def under(root: str, *parts: Id | int) -> str:
+    """The path of something below ``root``; raises ``Invalid`` for an id that would name another path."""
+    for part in parts:
+        if str(part) in ("", ".", ".."):
+            raise Invalid(f"{str(part)!r} is not an id.")
+    return "/".join([root, *(quote(str(part), safe="") for part in parts)])
 
 
 def params(**values: Any) -> tuple[tuple[str, str], ...]:

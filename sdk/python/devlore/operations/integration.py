@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypedDict, Unpack
 
 from devlore.calls import Call, document, keyed, nothing, one
-from devlore.operations.arguments import Id, as_body, given, params
+from devlore.operations.arguments import Id, as_body, given, params, under
 from devlore.types import Connection, ConnectionDraft, Page, Sync
 
 _CONNECTIONS = "/v1/connections"
@@ -42,40 +42,40 @@ def connections(*, limit: int | None = None, cursor: str | None = None) -> Call[
 
 def connection(connection_id: Id) -> Call[Connection]:
     """One connection; raises ``NotFound``."""
-    return Call("GET", f"{_CONNECTIONS}/{connection_id}", one(Connection))
+    return Call("GET", under(_CONNECTIONS, connection_id), one(Connection))
 
 
 def change_connection(connection_id: Id, **changes: Unpack[ConnectionChanges]) -> Call[Connection]:
     """Change a connection's name, settings or whether it is watched."""
-    return Call("PATCH", f"{_CONNECTIONS}/{connection_id}", one(Connection), body=dict(changes))
+    return Call("PATCH", under(_CONNECTIONS, connection_id), one(Connection), body=dict(changes))
 
 
 def disconnect(connection_id: Id) -> Call[None]:
     """Forget a connection; its memories stay."""
-    return Call("DELETE", f"{_CONNECTIONS}/{connection_id}", nothing)
+    return Call("DELETE", under(_CONNECTIONS, connection_id), nothing)
 
 
 def sync(connection_id: Id, *, full: bool = False, idempotency_key: str | None = None) -> Call[Sync]:
     """Start reading a connection from its checkpoint on, or with ``full`` from the beginning."""
     body = given(full=full or None)
-    path = f"{_CONNECTIONS}/{connection_id}/sync"
+    path = under(_CONNECTIONS, connection_id, "sync")
     return Call("POST", path, one(Sync), body=body, headers=keyed(idempotency_key))
 
 
 def syncs_of(connection_id: Id, *, limit: int | None = None, cursor: str | None = None) -> Call[Page[Sync]]:
     """One page of a connection's syncs, newest first."""
-    path = f"{_CONNECTIONS}/{connection_id}/syncs"
+    path = under(_CONNECTIONS, connection_id, "syncs")
     return Call("GET", path, one(Page[Sync]), params(limit=limit, cursor=cursor))
 
 
 def get_sync(sync_id: Id) -> Call[Sync]:
     """One sync and how far it is; raises ``NotFound``."""
-    return Call("GET", f"/v1/syncs/{sync_id}", one(Sync))
+    return Call("GET", under("/v1/syncs", sync_id), one(Sync))
 
 
 def cancel_sync(sync_id: Id) -> Call[None]:
     """Stop a sync after its current batch; what it stored stays."""
-    return Call("DELETE", f"/v1/syncs/{sync_id}", nothing)
+    return Call("DELETE", under("/v1/syncs", sync_id), nothing)
 
 
 def instance() -> Call[dict[str, Any]]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
 from devlore.calls import Call, keyed, nothing, one
-from devlore.operations.arguments import Id, Several, as_body, given, params, several, waiting
+from devlore.operations.arguments import Id, Several, as_body, given, params, several, under, waiting
 from devlore.types import (
     BulkResult,
     Count,
@@ -76,9 +76,9 @@ class Filters(TypedDict, total=False):
     external_id: str | None
 
 
-def path_of(memory_id: Id, *more: Any) -> str:
+def path_of(memory_id: Id, *more: Id | int) -> str:
     """The path of a memory or of something under it."""
-    return "/".join(["/v1/memories", str(memory_id), *map(str, more)])
+    return under("/v1/memories", memory_id, *more)
 
 
 def create(

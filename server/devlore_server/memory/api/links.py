@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import Body, Path, Query, Response
 
-from devlore.problems import BadCursor, NotFound
+from devlore.problems import BadCursor, Conflict, NotFound
 from devlore.types import Link, LinkDraft, Page
 from devlore_server.kit.http import Router, Who, encoded, problems, requires
 from devlore_server.kit.paging import Paging, listing
@@ -50,7 +50,7 @@ def router(links: Links, paging: Paging) -> Router:
         description="To another memory by id, or outwards. Adding a link that exists answers the existing one.",
         status_code=201,
         response_model=Link,
-        responses=problems(NotFound),
+        responses=problems(NotFound, Conflict),
         dependencies=[requires("memories:write")],
     )
     async def add_link(principal: Who, id: _Id, draft: _Draft) -> Response:

@@ -10,12 +10,11 @@ from fastapi import Body, Path, Query, Response
 from devlore.problems import Conflict, Invalid, NotAllowed, NotFound, PreconditionRequired, VersionMismatch
 from devlore.types import Memory, MemoryDraft, MemoryPatch, Restoration
 from devlore_server.kit.http import Router, Who, encoded, problems, requires
-from devlore_server.memory.api.preconditions import IfMatch, IfNoneMatch, etag, expected, unchanged
+from devlore_server.memory.api.preconditions import ETAG_HEADER, IfMatch, IfNoneMatch, etag, expected, unchanged
 from devlore_server.memory.api.waiting import INDEXED_HEADER, Wait, indexed
 from devlore_server.memory.service import MemoryService
 from devlore_server.ports import Indexing
 
-_ETAG = {"ETag": {"description": "The memory's version.", "schema": {"type": "string"}, "example": '"1"'}}
 _LOCATION = {"Location": {"description": "The memory's path.", "schema": {"type": "string"}}}
 
 Id = Annotated[UUID, Path(description="The memory's id.")]
@@ -138,8 +137,8 @@ _CREATE: dict[str, Any] = {
     "status_code": 201,
     "response_model": Memory,
     "responses": {
-        201: {"description": "Stored.", "headers": _ETAG | _LOCATION | INDEXED_HEADER},
-        200: {"model": Memory, "description": "Updated, or unchanged.", "headers": _ETAG | INDEXED_HEADER},
+        201: {"description": "Stored.", "headers": ETAG_HEADER | _LOCATION | INDEXED_HEADER},
+        200: {"model": Memory, "description": "Updated, or unchanged.", "headers": ETAG_HEADER | INDEXED_HEADER},
         **problems(Invalid),
     },
     "dependencies": [requires("memories:write")],
@@ -150,7 +149,7 @@ _GET: dict[str, Any] = {
     "description": "As it is now. What you may not see does not exist for you.",
     "response_model": Memory,
     "responses": {
-        200: {"description": "The memory.", "headers": _ETAG},
+        200: {"description": "The memory.", "headers": ETAG_HEADER},
         304: {"description": "If-None-Match names the current version."},
         **problems(NotFound, Invalid),
     },
@@ -165,7 +164,7 @@ _EDIT: dict[str, Any] = {
     ),
     "response_model": Memory,
     "responses": {
-        200: {"description": "The memory as it is now.", "headers": _ETAG | INDEXED_HEADER},
+        200: {"description": "The memory as it is now.", "headers": ETAG_HEADER | INDEXED_HEADER},
         **problems(NotFound, NotAllowed, VersionMismatch, PreconditionRequired, Invalid),
     },
     "dependencies": [requires("memories:write")],
@@ -193,7 +192,7 @@ _RESTORE: dict[str, Any] = {
     ),
     "response_model": Memory,
     "responses": {
-        200: {"description": "The memory as it is now.", "headers": _ETAG | INDEXED_HEADER},
+        200: {"description": "The memory as it is now.", "headers": ETAG_HEADER | INDEXED_HEADER},
         **problems(NotFound, Conflict, VersionMismatch, Invalid),
     },
     "dependencies": [requires("memories:write")],

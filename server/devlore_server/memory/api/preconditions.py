@@ -11,6 +11,8 @@ from devlore.types import Memory
 
 _TAG = re.compile(r'(W/)?"([^"]*)"')
 
+ETAG_HEADER = {"ETag": {"description": "The memory's version.", "schema": {"type": "string"}, "example": '"1"'}}
+
 IfMatch = Annotated[
     str | None,
     Header(

@@ -13,11 +13,13 @@ from devlore.problems import TooLarge
 from devlore.types import BulkResult, ImportRequest, MemoryRecord
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.http import Router, Who, encoded, problems, requires
-from devlore_server.memory.api.waiting import Wait, indexed
+from devlore_server.memory.api.waiting import INDEXED_HEADER, Wait, indexed
 from devlore_server.memory.transfer import Transfer
 from devlore_server.ports import Indexing
 
 _NDJSON = "application/x-ndjson"
+# As for bulk: declared loosely, so that a bad record stops no other.
+_ITEMS_ARE_RECORDS = {"properties": {"items": {"items": {"$ref": "#/components/schemas/MemoryRecord"}}}}
 
 
 def router(transfer: Transfer, indexing: Indexing | None) -> Router:
@@ -57,7 +59,11 @@ def router(transfer: Transfer, indexing: Indexing | None) -> Router:
         description="Up to 1,000 records in one transaction. Ids, versions, times and links are kept; where a "
         "record's id exists, the newer version wins. A refused record stops no other.",
         response_model=BulkResult,
-        responses=problems(TooLarge),
+        responses={
+            200: {"description": "What became of each record.", "headers": INDEXED_HEADER},
+            **problems(TooLarge),
+        },
+        openapi_extra={"requestBody": {"content": {"application/json": {"schema": _ITEMS_ARE_RECORDS}}}},
         dependencies=[requires("memories:write")],
     )
     async def import_memories(

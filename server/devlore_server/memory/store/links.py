@@ -117,7 +117,9 @@ async def drop_absent(
         (who.organisation, list(held), connector),
     )
     kept = {(id, one.type, one.target_kind, one.target) for id, drafts in held.items() for one in drafts}
-    gone = [one["id"] for one in found if (one["memory_id"], one["type"], one["target_kind"], one["target"]) not in kept]
+    gone = [
+        one["id"] for one in found if (one["memory_id"], one["type"], one["target_kind"], one["target"]) not in kept
+    ]
     if gone:
         await connection.execute(
             "DELETE FROM memory.link WHERE organisation_id = %s AND id = ANY (%s)", (who.organisation, gone)

@@ -119,9 +119,9 @@ class Clauses:
         if asked.filters.team:
             must.append(_any(opened, "team", [UUID(team).hex for team in asked.filters.team]))
         must += self._times(opened)
-        must += [self._phrase(opened, phrase) for phrase in asked.phrases]
+        must += self._phrases(opened, asked.phrases)
         clauses = [(Occur.Must, Query.const_score_query(clause, 0.0)) for clause in must]
-        clauses += [(Occur.MustNot, self._phrase(opened, text)) for text in asked.excluded]
+        clauses += [(Occur.MustNot, phrase) for phrase in self._phrases(opened, asked.excluded)]
         if scored is not None:
             clauses.append((Occur.Must, scored))
         return Query.boolean_query(clauses)
@@ -145,10 +145,15 @@ class Clauses:
             ranges += [_range(opened, "valid_from", None, now + 1), _range(opened, "valid_to", now + 1, None)]
         return ranges
 
-    def _phrase(self, opened: Opened, text: str) -> Query:
-        words, han = self.analyser.phrase(text)
-        parts = [_sequence(opened, name, tokens) for name, tokens in (("words", words), ("han", han)) if tokens]
-        return Query.boolean_query([(Occur.Must, part) for part in parts]) if parts else Query.all_query()
+    def _phrases(self, opened: Opened, texts: Collection[str]) -> list[Query]:
+        """One query for each text that has a word; signs alone are in no index, so they neither bind nor exclude."""
+        queries = []
+        for text in texts:
+            words, han = self.analyser.phrase(text)
+            parts = [_sequence(opened, name, tokens) for name, tokens in (("words", words), ("han", han)) if tokens]
+            if parts:
+                queries.append(Query.boolean_query([(Occur.Must, part) for part in parts]))
+        return queries
 
 
 def id_term(opened: Opened, ids: Collection[UUID]) -> Query:

@@ -10,7 +10,7 @@ from tantivy import Document, Index, IndexWriter, Query, Schema, SchemaBuilder
 from devlore_server.search.analysis import Analyser, token_analyser
 from devlore_server.search.lexical import FACETS, LexicalDocument
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever fields or analysis change, which makes indexes of older servers incompatible."""
 
 TITLE_WEIGHT = 3
@@ -22,9 +22,9 @@ HEADLINE_CHARS = 160
 """A first line up to this long stands in for a missing title."""
 
 EARLIEST, LATEST = -(2**62), 2**62
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _64_BITS = 2**64 - 1
-_MICROSECOND = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 
 
 class Opened:
@@ -99,16 +99,21 @@ def passage_schema() -> Schema:
 
 
 def memory_document(memory: LexicalDocument, analyser: Analyser) -> Document:
-    """The whole memory; title and tags count as words."""
-    parts = analyser.index("\n".join([*_headline(memory), memory.body, *memory.tags]))
+    """The whole memory; title and tags count as words.
+
+    Each part is a value of its own: the engine leaves a gap between two, so that no phrase reaches over it.
+    """
+    headline = _headline(memory)
+    once = [analyser.index(text) for text in (*headline[:1], memory.body, *memory.tags)]
+    parts = once[:1] * (len(headline) - 1) + once if headline else once
     return Document(
         **_bounds(memory),
         number=memory.version,
         state="live",
-        words=parts.words,
-        code=parts.code,
-        han=parts.han,
-        han_pairs=parts.han_pairs,
+        words=[part.words for part in parts],
+        code=[part.code for part in parts if part.code],
+        han=[part.han for part in parts if part.han],
+        han_pairs=[part.han_pairs for part in parts if part.han_pairs],
     )
 
 
@@ -137,7 +142,7 @@ def scope(organisation: UUID, access: str, status: str = "") -> str:
 
 def micros(moment: datetime) -> int:
     """Microseconds since 1970."""
-    return (moment - _EPOCH) // _MICROSECOND
+    return (moment - EPOCH) // MICROSECOND
 
 
 def _common(*, facets: bool) -> SchemaBuilder:
