@@ -138,14 +138,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str], as_json: bool) -> int:
     """Run one command; every failure becomes one clear message on stderr and an exit code."""
+    stdout = sys.stdout
     try:
         result: Any = cli.main(arguments, prog_name="devlore", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except BrokenPipeError:
         return EXIT_BROKEN_PIPE
-    except SystemExit as error:
-        # click leaves the process itself, with 1, when the pipe is closed.
-        if isinstance(error.__context__, BrokenPipeError):
+    except SystemExit:
+        # When the pipe is closed, click wraps the stream and ends the process itself, with 1.
+        if sys.stdout is not stdout:
             return EXIT_BROKEN_PIPE
         raise
     except (KeyboardInterrupt, click.Abort):

@@ -252,6 +252,26 @@ $$;
 
 ALTER FUNCTION memory.scan(after_organisation uuid, after_id uuid, most integer) OWNER TO devlore_search;
 
+CREATE FUNCTION memory.visible(organisation uuid, person uuid, teams uuid[], ids uuid[]) RETURNS SETOF memory.memory
+    LANGUAGE plpgsql STRICT
+    SET search_path TO 'pg_catalog', 'memory'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+BEGIN
+    PERFORM set_config('app.organisation', organisation::text, true), set_config('app.person', person::text, true),
+            set_config('app.teams', teams::text, true);
+    RETURN QUERY
+        SELECT m.* FROM (SELECT DISTINCT unnest(ids) AS id) AS asked
+        JOIN memory.memory m ON m.organisation_id = organisation AND m.id = asked.id
+        WHERE m.deleted_at IS NULL;
+END
+$$;
+
+ALTER FUNCTION memory.visible(organisation uuid, person uuid, teams uuid[], ids uuid[]) OWNER TO devlore_owner;
+
 CREATE FUNCTION search.begin_model(model_name text, model_spec text, by_setting text, width integer, first_state text) RETURNS smallint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'search'
@@ -425,7 +445,8 @@ CREATE FUNCTION search.reach(tenant uuid, audiences uuid[], of_model smallint, m
     AS $$
     SELECT count(*) FROM (
         SELECT FROM search.passage p
-        WHERE p.organisation_id = tenant AND p.model = of_model AND p.access = ANY (audiences) LIMIT most) AS reached
+        WHERE p.organisation_id = tenant AND p.model = of_model
+          AND (audiences IS NULL OR p.access = ANY (audiences)) LIMIT most) AS reached
 $$;
 
 ALTER FUNCTION search.reach(tenant uuid, audiences uuid[], of_model smallint, most integer) OWNER TO devlore_search;
@@ -955,6 +976,9 @@ GRANT SELECT ON TABLE memory.memory TO devlore_search;
 
 REVOKE ALL ON FUNCTION memory.scan(after_organisation uuid, after_id uuid, most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION memory.scan(after_organisation uuid, after_id uuid, most integer) TO devlore_app;
+
+REVOKE ALL ON FUNCTION memory.visible(organisation uuid, person uuid, teams uuid[], ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION memory.visible(organisation uuid, person uuid, teams uuid[], ids uuid[]) TO devlore_app;
 
 REVOKE ALL ON FUNCTION search.begin_model(model_name text, model_spec text, by_setting text, width integer, first_state text) FROM PUBLIC;
 GRANT ALL ON FUNCTION search.begin_model(model_name text, model_spec text, by_setting text, width integer, first_state text) TO devlore_app;

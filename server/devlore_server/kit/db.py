@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 from psycopg import AsyncConnection, AsyncCursor, OperationalError
 from psycopg.rows import TupleRow, dict_row
@@ -15,6 +15,7 @@ from devlore_server.kit.auth import NIL, Principal
 
 Connection = AsyncConnection[TupleRow]
 Row = dict[str, Any]
+T = TypeVar("T")
 
 _CONTEXT: LiteralString = (
     "SELECT set_config('app.organisation', %s, true), set_config('app.person', %s, true),"
@@ -64,13 +65,29 @@ class Database:
         other failure (a lock that was not to be had, say) is the caller's. Raises ``Unavailable`` when
         PostgreSQL does not answer.
         """
+        return await self._alone(lambda connection: row(connection, query, parameters))
+
+    async def read(self, query: LiteralString, parameters: Any = None) -> list[Row]:
+        """``statement``, for every row."""
+        return await self._alone(lambda connection: rows(connection, query, parameters))
+
+    async def tuples(self, query: LiteralString, parameters: Any = None) -> list[TupleRow]:
+        """``read``, with rows as plain tuples: half the work where there are hundreds."""
+
+        async def run(connection: Connection) -> list[TupleRow]:
+            return await (await connection.execute(query, parameters)).fetchall()
+
+        return await self._alone(run)
+
+    async def _alone(self, run: Callable[[Connection], Awaitable[T]]) -> T:
+        """Run a statement outside any transaction block."""
         for tries_left in range(self._max_size, -1, -1):
             lost = False
             try:
                 async with self._pool.connection() as connection:
                     try:
                         await connection.set_autocommit(True)
-                        return await row(connection, query, parameters)
+                        return await run(connection)
                     finally:
                         lost = connection.closed
                         if not lost:

@@ -141,8 +141,7 @@ class MemoryService:
 
     async def visible(self, who: Principal, ids: list[UUID]) -> list[Memory]:
         """See ``ports.Memories``."""
-        async with self._database.transaction(who) as connection:
-            return await memories.find_many(connection, who, ids)
+        return await memories.find_visible(self._database, who, ids)
 
     async def scan(self, after: tuple[UUID, UUID] | None, limit: int) -> list[Memory]:
         """See ``ports.Memories``."""

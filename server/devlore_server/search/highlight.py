@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Literal
 
 from devlore.types import Highlight, Memory
+from devlore_server.kit.trusted import trusted
 from devlore_server.search.analysis import Analyser
 
 EXCERPT = 200
@@ -34,6 +35,7 @@ class Marker:
         self._pairs = list(terms.han_pairs) or list(terms.han)
         self._phrases = [pattern for phrase in phrases if (pattern := _phrase(phrase)) is not None]
         self._stem = _stemmer(analyser.language)
+        self._known: dict[str, list[Span]] = {}
 
     def highlights(self, memory: Memory, passage: Span | None = None) -> list[Highlight]:
         """The title if it matched, and the body's best excerpt; `passage` is where the body was nearest in meaning."""
@@ -49,11 +51,16 @@ class Marker:
     def _excerpt(self, field: Literal["title", "body"], text: str, passage: Span | None) -> Highlight | None:
         start, end = self._region(text, passage)
         spans = _merged(self._spans(text[start:end]))
+        if not spans and passage and len(text) > SCANNED:
+            # What is nearest in meaning may hold none of the words.
+            start, end = self._region(text, None)
+            spans = _merged(self._spans(text[start:end]))
         if not spans:
             return None
         first, last = _window([(a + start, b + start) for a, b in spans], text)
-        inside = [(a + start - first, b + start - first) for a, b in spans if a + start >= first and b + start <= last]
-        return Highlight.model_construct(field=field, excerpt=text[first:last], offset=first, spans=inside)
+        shown = [(max(a + start, first), min(b + start, last)) for a, b in spans]
+        inside = [(a - first, b - first) for a, b in shown if a < b]
+        return _highlight(field, text, first, last, inside)
 
     def _region(self, text: str, passage: Span | None) -> Span:
         """The part of a long text to look at: around the passage, else around the first word that may match."""
@@ -80,7 +87,9 @@ class Marker:
     def _words(self, text: str) -> Iterator[Span]:
         # Each different word is looked at once, its places are found by the much faster str.find.
         for word in set(_WORD.findall(text)):
-            inside = self._inside(word)
+            inside = self._known.get(word)
+            if inside is None:
+                inside = self._known[word] = self._inside(word)
             for start, end in _occurrences(text, word) if inside else ():
                 if not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()):
                     yield from ((start + first, start + last) for first, last in inside)
@@ -150,10 +159,11 @@ def _merged(spans: Iterator[Span]) -> list[Span]:
 def _window(spans: Sequence[Span], text: str) -> Span:
     """The stretch of about EXCERPT characters, from word to word, with the most different matches in it."""
     starts = [start for start, _ in spans]
+    matched = [text[a:b].lower() for a, b in spans]
     best, most = 0, (-1, 0)
-    for number, (start, _) in enumerate(spans):
+    for number, start in enumerate(starts):
         behind = bisect_left(starts, start + EXCERPT - LEAD)
-        held = [text[a:b].lower() for a, b in spans[number : min(behind, number + 50)]]
+        held = matched[number : min(behind, number + 50)]
         worth = (len(set(held)), sum(map(len, held)))
         if worth > most:
             best, most = number, worth
@@ -186,4 +196,8 @@ def _opening(body: str, passage: Span | None) -> Highlight | None:
     end = _end(body, min(len(body), start + EXCERPT), start)
     if end <= start:
         return None
-    return Highlight.model_construct(field="body", excerpt=body[start:end], offset=start, spans=[])
+    return _highlight("body", body, start, end, [])
+
+
+def _highlight(field: str, text: str, start: int, end: int, spans: list[Span]) -> Highlight:
+    return trusted(Highlight, {"field": field, "excerpt": text[start:end], "offset": start, "spans": spans})

@@ -11,6 +11,7 @@ from prometheus_client import Counter
 from devlore.types import Count, Explanation, LegScore, Memory, SearchHit, Status
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.telemetry import REGISTRY
+from devlore_server.kit.trusted import trusted
 from devlore_server.ports import Memories
 from devlore_server.search.bounds import Bounds
 from devlore_server.search.documents import author_names
@@ -100,12 +101,15 @@ def _alike(rows: Mapping[UUID, Memory]) -> dict[UUID, str]:
 def hits(found: Sequence[tuple[Ranked, Memory]], marker: Marker, answers: Answers, explain: bool) -> list[SearchHit]:
     """Ranked rows as the language has them; rows were validated when they were written, so not again here."""
     return [
-        SearchHit.model_construct(
-            memory=memory,
-            score=round(ranked.score, 6),
-            highlights=marker.highlights(memory, answers.spans.get(memory.id)),
-            duplicates=ranked.duplicates,
-            explanation=_explanation(ranked, answers) if explain else None,
+        trusted(
+            SearchHit,
+            {
+                "memory": memory,
+                "score": round(ranked.score, 6),
+                "highlights": marker.highlights(memory, answers.spans.get(memory.id)),
+                "duplicates": ranked.duplicates,
+                "explanation": _explanation(ranked, answers) if explain else None,
+            },
         )
         for ranked, memory in found
     ]

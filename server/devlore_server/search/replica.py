@@ -69,12 +69,19 @@ class LexicalReplica:
         return await asyncio.get_running_loop().run_in_executor(self._writer, work)
 
     async def apply(self, changes: Sequence[Change]) -> None:
-        """Bring every index up to date with changes, durably. Raises Unavailable once closed."""
+        """Bring every index up to date with changes, durably.
+
+        Raises Unavailable once closed, and when an index cannot be written: it is given up and built again.
+        """
         async with self._writing:
             self._refuse_if_closed()
             for index in (self.current, self.building):
                 if index is not None:
-                    await self.write(lambda index=index: store(index, changes))  # type: ignore[misc]
+                    try:
+                        await self.write(lambda index=index: store(index, changes))  # type: ignore[misc]
+                    except IndexUnusable as error:
+                        await self._give_up(index, error)
+                        raise Unavailable("The lexical index is being built again.") from error
 
     async def fill(self, changes: Sequence[Change]) -> None:
         """Write rows into the index that is being built; `promote` makes them durable."""
@@ -139,6 +146,17 @@ class LexicalReplica:
         # A consumer that still runs must not take what nobody wrote for done: it waits, and reads it again next time.
         if self._closed:
             raise Unavailable("The lexical index is closed.")
+
+    async def _give_up(self, index: ListingIndex, why: Exception) -> None:
+        _said.error("lexical_index_lost", error=type(why).__name__)
+        if index is self.building:
+            await self._drop_building()
+            return
+        self.current = self._folder = None
+        self.answering.clear()
+        self.fault = f"the lexical index was lost and is being built again: {why}"
+        with suppress(IndexUnusable, ValueError, OSError):
+            await self.write(index.close)
 
     async def _drop_building(self) -> None:
         index, folder = self.building, self._building_folder

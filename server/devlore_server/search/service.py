@@ -94,7 +94,9 @@ class SearchService:
         depth = max(DEPTH if query.text.strip() else LISTED, 2 * request.limit)
         legs = request.legs or (LEXICAL, VECTOR)
         answers = await self._parts.legs.ask(
-            Question(who, query.text, bounds, depth, legs, () if request.cursor else request.facets, behind=place.behind)
+            Question(
+                who, query.text, bounds, depth, legs, () if request.cursor else request.facets, behind=place.behind
+            )
         )
         self._refuse_if_alone(answers, request)
         found = await shown(self._parts.memories, who, answers, bounds, place, request.limit)

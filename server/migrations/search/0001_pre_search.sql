@@ -218,7 +218,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, search
 AS $$
     SELECT count(*) FROM (
         SELECT FROM search.passage p
-        WHERE p.organisation_id = tenant AND p.model = of_model AND p.access = ANY (audiences) LIMIT most) AS reached
+        WHERE p.organisation_id = tenant AND p.model = of_model
+          AND (audiences IS NULL OR p.access = ANY (audiences)) LIMIT most) AS reached
 $$;
 
 -- Memories whose opening passage says nearly what the opening passage of one of `ids` says. Only candidates that

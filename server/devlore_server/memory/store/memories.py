@@ -14,9 +14,10 @@ from devlore.events import Event, EventType
 from devlore.problems import NotFound
 from devlore.types import Memory, Privacy, Source, Status, Trust
 from devlore_server.kit.auth import Principal
-from devlore_server.kit.db import Connection, Row, row, rows
+from devlore_server.kit.db import Connection, Database, Row, row, rows
 from devlore_server.kit.ids import new_id
 from devlore_server.kit.log import EventLog
+from devlore_server.kit.trusted import trusted
 
 Change = Literal["created", "edited", "status", "deleted", "restored", "imported"]
 
@@ -70,6 +71,9 @@ _UPDATE: LiteralString = f"""
     FROM r WHERE m.organisation_id = %(organisation)s AND m.id = r.id AND m.id = ANY (%(ids)s)"""
 
 _PLANNED_ANEW = 10
+_PRIVACY = {one.value: one for one in Privacy}
+_STATUS = {one.value: one for one in Status}
+_TRUST = {one.value: one for one in Trust}
 
 _EVENTS: dict[Change, EventType] = {
     "created": "memory.created",
@@ -198,6 +202,13 @@ async def find_many(
     return [memory_of(one) for one in found]
 
 
+async def find_visible(database: Database, who: Principal, ids: Sequence[UUID]) -> list[Memory]:
+    """The memories among ``ids`` that are not deleted and that ``who`` may see, in one round trip, in no order."""
+    query: LiteralString = f"SELECT {COLUMNS} FROM memory.visible(%s, %s, %s, %s) AS m"
+    found = await database.read(query, (who.organisation, who.person, sorted(who.teams), list(ids)))
+    return [memory_of(one) for one in found]
+
+
 async def get(connection: Connection, who: Principal, id: UUID, *, lock: bool = False, deleted: bool = False) -> Memory:
     """One memory; raises ``NotFound`` when it is absent, deleted (without ``deleted``) or not the caller's to see."""
     found = await find_many(connection, who, [id], lock=lock, deleted=deleted)
@@ -258,41 +269,49 @@ def _prepare(many: int) -> bool | None:
 
 def memory_of(found: Row) -> Memory:
     """The memory in a row of ``COLUMNS``; rows were validated when they were written, so not again here."""
-    source = None
-    if found["source_connector"] is not None:
-        source = Source.model_construct(
-            connector=found["source_connector"],
-            external_id=found["source_external_id"],
-            url=found["source_url"],
-            author=found["source_author"],
-            updated_at=_utc(found["source_updated_at"]),
-        )
-    return Memory.model_construct(
-        organisation_id=found["organisation_id"],
-        id=found["id"],
-        team_id=found["team_id"],
-        project=found["project"],
-        kind=found["kind"],
-        title=found["title"],
-        body=found["body"],
-        tags=found["tags"],
-        source=source,
-        privacy=Privacy(found["privacy"]),
-        status=Status(found["status"]),
-        status_reason=found["status_reason"],
-        valid_from=_utc(found["valid_from"]),
-        valid_to=_utc(found["valid_to"]),
-        superseded_by=found["superseded_by"],
-        occurred_at=_utc(found["occurred_at"]),
-        created_at=_utc(found["created_at"]),
-        updated_at=_utc(found["updated_at"]),
-        deleted_at=_utc(found["deleted_at"]),
-        created_by=found["created_by"],
-        version=found["version"],
-        importance=found["importance"],
-        pinned=found["pinned"],
-        encryption=found["encryption"],
-        trust=Trust(found["trust"]),
+    connector = found["source_connector"]
+    return trusted(
+        Memory,
+        {
+            "id": found["id"],
+            "organisation_id": found["organisation_id"],
+            "team_id": found["team_id"],
+            "project": found["project"],
+            "kind": found["kind"],
+            "title": found["title"],
+            "body": found["body"],
+            "tags": found["tags"],
+            "source": None if connector is None else _source(connector, found),
+            "privacy": _PRIVACY[found["privacy"]],
+            "status": _STATUS[found["status"]],
+            "status_reason": found["status_reason"],
+            "valid_from": _utc(found["valid_from"]),
+            "valid_to": _utc(found["valid_to"]),
+            "superseded_by": found["superseded_by"],
+            "occurred_at": _utc(found["occurred_at"]),
+            "created_at": _utc(found["created_at"]),
+            "updated_at": _utc(found["updated_at"]),
+            "deleted_at": _utc(found["deleted_at"]),
+            "created_by": found["created_by"],
+            "version": found["version"],
+            "importance": found["importance"],
+            "pinned": found["pinned"],
+            "encryption": found["encryption"],
+            "trust": _TRUST[found["trust"]],
+        },
+    )
+
+
+def _source(connector: str, found: Row) -> Source:
+    return trusted(
+        Source,
+        {
+            "connector": connector,
+            "external_id": found["source_external_id"],
+            "url": found["source_url"],
+            "author": found["source_author"],
+            "updated_at": _utc(found["source_updated_at"]),
+        },
     )
 
 

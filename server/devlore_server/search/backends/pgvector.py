@@ -42,6 +42,7 @@ _NEAREST: LiteralString = (
     "SELECT memory_id, score, ordinal, starts, ends"
     " FROM search.nearest(%s, %s, %s::smallint, %s::public.halfvec, %s, %s, %s, %s, %s)"
 )
+_REACH: LiteralString = "SELECT search.reach(%s, %s::uuid[], %s::smallint, %s) AS passages"
 _UPSERT: LiteralString = """
 INSERT INTO search.document AS held (organisation_id, model, memory_id, version, live, passages, digest, access, kind,
     project, tag, author, team, source, privacy, status, occurred_at, valid_from, valid_to)
@@ -71,7 +72,7 @@ class PgVectors:
         self._database = database
         self._exact_below = exact_below
         self._exact_bounded_below = exact_bounded_below
-        self._reaches: dict[tuple[int, UUID, frozenset[UUID]], tuple[float, int]] = {}
+        self._reaches: dict[tuple[int, UUID, frozenset[UUID] | None], tuple[float, int]] = {}
 
     async def known(self, model: VectorModel, organisation: UUID, ids: Collection[UUID]) -> dict[UUID, Stored]:
         """What is held of these memories, tombstones included."""
@@ -108,26 +109,25 @@ class PgVectors:
         wanted, unwanted = (Jsonb(side, dumps=orjson.dumps) for side in bounds)
         exact_below = self._exact_bounded_below if any(bounds) else self._exact_below
         fetch = limit * PASSAGES_PER_MEMORY
-        async with self._database.transaction(None) as connection:
-            many = await self._reach(connection, model, who.organisation, audiences) > exact_below
-            width = model.dimension if many else None
-            while True:
-                cursor = await connection.execute(
-                    _NEAREST,
-                    (who.organisation, audiences, model.id, vector, fetch, query.only_active, wanted, unwanted, width),
-                )
-                passages = await cursor.fetchall()
-                best = pooled_passages(passages)
-                if len(best) >= limit or (len(passages) < fetch and width is None):
-                    return best[:limit]
-                # Long memories took several places, or the index walk ended early behind the bounds.
-                width, fetch = (None, fetch) if len(passages) < fetch else (width, fetch * 4)
+        many = await self._reach(model, who.organisation, audiences) > exact_below
+        width = model.dimension if many else None
+        while True:
+            # The function is told whose vectors it may read and needs no context: one statement, one round trip.
+            passages = await self._database.tuples(
+                _NEAREST,
+                (who.organisation, audiences, model.id, vector, fetch, query.only_active, wanted, unwanted, width),
+            )
+            best = pooled_passages(passages)
+            if len(best) >= limit or (len(passages) < fetch and width is None):
+                return best[:limit]
+            # Long memories took several places, or the index walk ended early behind the bounds.
+            width, fetch = (None, fetch) if len(passages) < fetch else (width, fetch * 4)
 
     async def near_duplicates(
         self, connection: Connection, model: VectorModel, organisation: UUID, ids: Collection[UUID], threshold: float
     ) -> dict[UUID, list[tuple[UUID, float]]]:
         """For each memory, others that say nearly the same, best first, with their similarity."""
-        size = await self._reach(connection, model, organisation, [organisation])
+        size = await self._reach(model, organisation, None, connection)
         found = await rows(
             connection,
             "SELECT memory_id, other_id, score FROM search.near_duplicates(%s, %s::smallint, %s, %s::real, %s, %s)",
@@ -187,17 +187,25 @@ class PgVectors:
                 return held
 
     async def _reach(
-        self, connection: Connection, model: VectorModel, organisation: UUID, audiences: Sequence[UUID]
+        self,
+        model: VectorModel,
+        organisation: UUID,
+        audiences: Sequence[UUID] | None,
+        connection: Connection | None = None,
     ) -> int:
-        """How many passages an audience sees, counted at most once a minute and no further than it matters."""
-        key = (model.id, organisation, frozenset(audiences))
+        """How many passages an audience sees (None: everybody's).
+
+        Counted at most once a minute, and no further than it matters.
+        """
+        key = (model.id, organisation, None if audiences is None else frozenset(audiences))
         held = self._reaches.get(key)
         if held is not None and held[0] > time.monotonic():
             return held[1]
-        found = await row(
-            connection,
-            "SELECT search.reach(%s, %s, %s::smallint, %s) AS passages",
-            (organisation, list(audiences), model.id, max(self._exact_below, self._exact_bounded_below) + 1),
+        most = max(self._exact_below, self._exact_bounded_below) + 1
+        parameters = (organisation, None if audiences is None else list(audiences), model.id, most)
+        # Whoever holds a connection must not wait for another: ten such would wait for ever.
+        found = await (
+            self._database.statement(_REACH, parameters) if connection is None else row(connection, _REACH, parameters)
         )
         if len(self._reaches) >= _REACH_ENTRIES:
             self._reaches.clear()

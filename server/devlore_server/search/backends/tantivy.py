@@ -121,8 +121,12 @@ class TantivyIndex:
         event writes both again.
         """
         with self._lock:
-            self._passages.commit()
-            self._memories.commit()
+            try:
+                self._passages.commit()
+                self._memories.commit()
+            except (ValueError, OSError) as error:
+                # The engine's writer is of no use after that, whether files are gone or the disk is full.
+                raise IndexCorrupted(f"the lexical index cannot be written: {error}") from error
             self._pending.clear()
 
     def search(self, query: LexicalQuery, limit: int) -> LexicalMatches:
