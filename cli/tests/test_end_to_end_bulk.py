@@ -162,6 +162,8 @@ def test_the_doctor_is_content_and_status_counts(real: Terminal, project: str) -
 
 def test_the_index_can_be_built_anew(real: Terminal, project: str) -> None:
     real("add", "Survives a rebuild", "-p", project, "--wait")
-    real("rebuild", "search", "--wait")
+    assert real("rebuild", "search", "--wait").out.startswith("Rebuilt with the embedder ")
+    assert "rebuild" not in real("status").out
+    assert "No rebuild is running." in real("rebuild", "search", "--cancel", code=3).err
     hits = real("search", "rebuild", "--project", project, "--wait", "--json").lines
     assert [hit["memory"]["title"] for hit in hits] == ["Survives a rebuild"]

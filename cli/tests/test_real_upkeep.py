@@ -6,12 +6,14 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli.tests.terminal import Terminal
 
+from devlore.client import Client
 from devlore.types import Connection, Sync
 
 
@@ -129,12 +131,17 @@ def test_the_doctor_finds_a_sync_whose_folder_is_gone(real: Terminal, project: s
     synced(real, "markdown", str(folder), "-p", project)
     shutil.rmtree(folder)
     (mine,) = [line for line in real("sync", "list", "--json").lines if line["project"] == project]
-    folder.mkdir()
-    folder.rmdir()
-    again = real("doctor", "--json", code=None)
-    assert {"server", "indexes", "postgres"} <= {line["check"] for line in again.lines}
+    with Client(real.url) as client:
+        run = client.connections.sync(mine["id"])
+        deadline = time.monotonic() + 30
+        while client.syncs.get(run.id).state in ("queued", "running") and time.monotonic() < deadline:
+            time.sleep(0.05)
+    check = f"sync {mine['name']}"
+    (found,) = [line for line in real("doctor", "--json", code=1).lines if line["check"] == check]
+    assert not found["well"] and str(folder) in found["detail"]
+    assert found["advice"] == f"Repair it and sync again: devlore sync markdown {folder}"
     real("sync", "forget", mine["id"])
-    assert [line for line in real("doctor", "--json", code=None).lines if line["check"] == "sync notes"] == []
+    assert [line for line in real("doctor", "--json", code=None).lines if line["check"] == check] == []
 
 
 def test_status_in_words_and_numbers(real: Terminal, project: str) -> None:
@@ -147,15 +154,6 @@ def test_status_in_words_and_numbers(real: Terminal, project: str) -> None:
     for name in ("search.lexical", "search.vector"):
         assert re.match(r"(ready|catching-up) · [\d,]+ documents?", rows[name])
     assert "process" not in rows
-
-
-def test_a_rebuild_keeps_every_answer(real: Terminal, project: str) -> None:
-    real("add", "Found before and after", "-p", project, "--wait")
-    assert re.fullmatch(r"Rebuilt with the embedder \S+\.\n", real("rebuild", "search", "--wait").out)
-    hits = real("search", "before", "after", "--project", project, "--wait", "--json").lines
-    assert [hit["memory"]["title"] for hit in hits] == ["Found before and after"]
-    assert "rebuild" not in real("status").out
-    assert "No rebuild is running." in real("rebuild", "search", "--cancel", code=3).err
 
 
 def test_an_embedder_that_is_none_changes_nothing(real: Terminal) -> None:

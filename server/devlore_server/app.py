@@ -238,6 +238,7 @@ async def _search(process: Process, services: Services, memories: Memories) -> I
     await search.open()
     process.stack.push_async_callback(search.close)
     process.jobs |= search.tasks()
+    process.resources["search"] = Resource(search.service.ping, critical=False)
     services.routers.append(search_api.router(search.service))
     services.internal.append(search_api.internal_router(search.service))
     return search.service

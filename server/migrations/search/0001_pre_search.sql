@@ -194,6 +194,8 @@ BEGIN
         RAISE EXCEPTION 'a search needs an organisation';
     END IF;
     IF width IS NOT NULL THEN
+        -- One walk finds as many as ef_search says; two more than that took a second walk, as long as the first.
+        PERFORM set_config('hnsw.ef_search', least(greatest(most, 100), 1000)::text, true);
         distance := format('(p.embedding::public.halfvec(%s) OPERATOR(public.<#>) $1::public.halfvec(%s))', width, width);
     END IF;
     IF wanted <> '{}' OR unwanted <> '{}' THEN

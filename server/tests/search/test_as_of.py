@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -28,7 +29,7 @@ async def chain(desk: Desk, lifecycle: Lifecycle, who: Principal) -> list[Memory
         await desk.add(who, f"We deploy with tool{year}", "deploy rule", valid_from=datetime(year, 1, 1, tzinfo=UTC))
         for year in YEARS
     ]
-    for old, new in zip(made, made[1:], strict=False):
+    for old, new in pairwise(made):
         await lifecycle.supersede(who, old.id, new.id, "newer tool")
     await desk.settled()
     return made

@@ -1,4 +1,4 @@
-"""Bounds: each filter alone and with others picks the same memories in every leg, in listings, facets and the rows' check.
+"""Bounds: each filter, alone and with others, means the same in every leg, in listings, facets and the check of rows.
 
 A small library is searched at random; what must come back is worked out here, in plain Python, from the rows.
 """

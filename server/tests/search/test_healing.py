@@ -63,7 +63,7 @@ async def test_an_endpoint_with_other_dimensions_is_waited_out(
     async with running(database, log, tmp_path, HashingEmbedder(), embedder_spec=spec) as desk:
         await desk.add(who, "otter two")
         assert (await desk.find(who, "otter")).degraded == ["vector"]
-        with pytest.raises(EmbedderUnavailable, match="32 dimensions.*have 64.*devlore rebuild search --embedder"):
+        with pytest.raises(EmbedderUnavailable, match=r"32 dimensions.*have 64.*devlore rebuild search --embedder"):
             await desk.find(who, "otter", legs=["vector"])
         assert await desk.service.wait(1.5) == ["search.vector"]
         status = (await desk.service.status()).indexes[1]

@@ -27,13 +27,13 @@ _WITHHELD_SECONDS = (0.002, 0.1)
 _BACKOFF_SECONDS = (0.05, 5.0)
 _ATTEMPTS = 3
 _GROWTH = 4
-_LAG_COUNTED = 100_000
+_LAG_COUNTED = 1_000
 _LAG_EVERY_SECONDS = 1.0
 _ERROR_CHARACTERS = 500
 
 _LAG = Gauge(
     "devlore_log_lag_events",
-    "Events a consumer has still to apply (counted up to 100,000).",
+    "Events a consumer has still to apply; counted up to 1,000, estimated beyond.",
     ["consumer"],
     registry=REGISTRY,
 )
@@ -147,7 +147,7 @@ class Consumer:
         self._log.wake()
 
     async def lag(self) -> int:
-        """How many events wait to be applied, counted up to 100,000."""
+        """How many events wait to be applied: counted among the next 1,000, estimated beyond; 0 only when none does."""
         await self._load()
         query: LiteralString = "SELECT log.lag(%s, %s, %s, %s) AS lag"
         parameters = (str(self._position.xid), self._position.seq, self._types, _LAG_COUNTED)

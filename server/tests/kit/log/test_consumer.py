@@ -216,6 +216,25 @@ async def test_lag_counts_what_waits(log: EventLog, who: Principal) -> None:
     assert REGISTRY.get_sample_value("devlore_log_lag_events", {"consumer": "lagging"}) == 0
 
 
+async def test_a_long_lag_is_estimated_without_reading_it(log: EventLog, who: Principal) -> None:
+    waiting = Consumer(log, "far behind", CREATED, Seen().apply)
+    for _ in range(3):
+        await write(log, who, *(event(who) if n % 2 else event(who, "memory.updated") for n in range(1_000)))
+    assert 1_400 <= await waiting.lag() <= 1_600
+    all_types = Consumer(log, "behind with all", [*CREATED, "memory.updated"], Seen().apply)
+    assert 2_900 <= await all_types.lag() <= 3_100
+
+
+async def test_lag_is_zero_only_when_nothing_waits(log: EventLog, who: Principal) -> None:
+    """What waits may lie far behind a thousand events that are none of this consumer's."""
+    waiting = Consumer(log, "patient", CREATED, Seen().apply)
+    await write(log, who, *(event(who, "memory.updated") for _ in range(1_000)))
+    await write(log, who, event(who))
+    assert await waiting.lag() >= 1
+    await waiting.reset(await log.head())
+    assert await waiting.lag() == 0
+
+
 async def test_cursors_can_live_elsewhere(log: EventLog, who: Principal) -> None:
     class Memory:
         kept: dict[str, Position] = {}
