@@ -149,9 +149,14 @@ CREATE FUNCTION log.lag(after_xid xid8, after_seq bigint, types text[], most int
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'log'
     AS $$
-    SELECT count(*) FROM (
-        SELECT 1 FROM log.event e
-        WHERE (e.xid, e.seq) > (after_xid, after_seq) AND e.type = ANY (types) LIMIT most) AS waiting
+    WITH following AS MATERIALIZED (
+        SELECT e.seq, e.type = ANY (types) AS wanted FROM log.event e
+        WHERE (e.xid, e.seq) > (after_xid, after_seq) ORDER BY e.xid, e.seq LIMIT most),
+    counted AS (SELECT count(*) AS seen, count(*) FILTER (WHERE wanted) AS wanted, max(seq) AS last FROM following)
+    SELECT CASE WHEN counted.seen < most THEN counted.wanted ELSE greatest(1, counted.wanted + round(
+        greatest(0, head.seq - counted.last) * greatest(counted.wanted, 1)::numeric / most))::bigint END
+    FROM counted
+    LEFT JOIN LATERAL (SELECT e.seq FROM log.event e ORDER BY e.xid DESC, e.seq DESC LIMIT 1) AS head ON true
 $$;
 
 ALTER FUNCTION log.lag(after_xid xid8, after_seq bigint, types text[], most integer) OWNER TO devlore_search;
@@ -419,6 +424,8 @@ BEGIN
         RAISE EXCEPTION 'a search needs an organisation';
     END IF;
     IF width IS NOT NULL THEN
+        -- One walk finds as many as ef_search says; two more than that took a second walk, as long as the first.
+        PERFORM set_config('hnsw.ef_search', least(greatest(most, 100), 1000)::text, true);
         distance := format('(p.embedding::public.halfvec(%s) OPERATOR(public.<#>) $1::public.halfvec(%s))', width, width);
     END IF;
     IF wanted <> '{}' OR unwanted <> '{}' THEN

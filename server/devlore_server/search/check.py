@@ -7,12 +7,13 @@ from uuid import UUID
 from devlore.types import CheckResult
 from devlore_server.ports import Memories
 from devlore_server.search.documents import change_of
+from devlore_server.search.lexical import Key
 
 NAMED = 20
 """Ids named of each kind of difference."""
 _PAGE = 1_000
 
-Versions = dict[UUID, int]
+Versions = dict[Key, int]
 
 
 async def row_versions(memories: Memories) -> Versions:
@@ -21,18 +22,22 @@ async def row_versions(memories: Memories) -> Versions:
     after: tuple[UUID, UUID] | None = None
     while page := await memories.scan(after, _PAGE):
         after = (page[-1].organisation_id, page[-1].id)
-        versions |= {memory.id: memory.version for memory in page if change_of(memory).memory is not None}
+        versions |= {
+            (memory.organisation_id, memory.id): memory.version
+            for memory in page
+            if change_of(memory).memory is not None
+        }
     return versions
 
 
-def compare(name: str, rows: Versions, held: Mapping[UUID, int] | None, incomplete: list[UUID]) -> dict[str, Any]:
+def compare(name: str, rows: Versions, held: Mapping[Key, int] | None, incomplete: list[UUID]) -> dict[str, Any]:
     """One index against the rows; `held` None where the index cannot be read."""
     if held is None:
         return {"name": name, "clean": False, "documents": 0, "problem": "unavailable"}
     different = {
-        "missing": [id for id in rows if id not in held],
-        "extra": [id for id in held if id not in rows],
-        "outdated": [id for id, version in rows.items() if held.get(id, version) != version],
+        "missing": [id for _, id in rows.keys() - held.keys()],
+        "extra": [id for _, id in held.keys() - rows.keys()],
+        "outdated": [key[1] for key, version in rows.items() if held.get(key, version) != version],
         "incomplete": incomplete,
     }
     named = {kind: [str(id) for id in sorted(ids)[:NAMED]] for kind, ids in different.items() if ids}

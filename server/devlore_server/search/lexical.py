@@ -6,6 +6,9 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+Key = tuple[UUID, UUID]
+"""An organisation and a memory of it. An id alone does not name a memory: an import keeps ids, in any organisation."""
+
 FACETS = ("kind", "project", "tag", "author", "source", "status", "privacy")
 """What the index can count hits by."""
 
@@ -114,10 +117,10 @@ class LexicalIndex(Protocol):
     def upsert(self, documents: Sequence[LexicalDocument]) -> int:
         """Store what is newer than what is held; return how many were."""
 
-    def delete(self, versions: Mapping[UUID, int]) -> int:
+    def delete(self, versions: Mapping[Key, int]) -> int:
         """Remove memories as of these versions; an older upsert that comes later stays without effect."""
 
-    def purge(self, ids: Collection[UUID]) -> None:
+    def purge(self, keys: Collection[Key]) -> None:
         """Remove every trace of memories, tombstones included."""
 
     def commit(self) -> None:
@@ -135,8 +138,8 @@ class LexicalIndex(Protocol):
     def count(self) -> int:
         """How many memories the index holds."""
 
-    def ids(self) -> dict[UUID, int]:
-        """Every memory held, with its version."""
+    def contents(self) -> dict[Key, int]:
+        """Every memory held, of all organisations, with its version."""
 
     def close(self) -> None:
         """Release files and threads; what is not committed is lost."""

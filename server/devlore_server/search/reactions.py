@@ -6,6 +6,7 @@ from devlore.events import Event
 from devlore.problems import Problem
 from devlore_server.search.documents import changes
 from devlore_server.search.models import Models
+from devlore_server.search.pace import Pace
 from devlore_server.search.replica import LexicalReplica
 from devlore_server.search.state import Gauges
 from devlore_server.search.writing import VectorWriter
@@ -14,16 +15,21 @@ from devlore_server.search.writing import VectorWriter
 class SearchReactions:
     """Applies `memory.*`; both methods are idempotent by version, in any order."""
 
-    def __init__(self, replica: LexicalReplica, models: Models, writer: VectorWriter, gauges: Gauges) -> None:
+    def __init__(
+        self, replica: LexicalReplica, models: Models, writer: VectorWriter, gauges: Gauges, pace: Pace
+    ) -> None:
         self._replica = replica
         self._models = models
         self._writer = writer
         self._gauges = gauges
+        self._pace = pace
 
     async def index_words(self, events: Sequence[Event]) -> None:
         """Bring this process's lexical index up to date."""
         changed = changes(events)
+        self._pace.indexed(len(events))
         await self._replica.apply(changed)
+        self._pace.indexed(len(events))
         self._gauges.lexical.did(len(changed))
 
     async def index_meaning(self, events: Sequence[Event]) -> None:

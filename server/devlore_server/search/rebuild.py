@@ -110,9 +110,9 @@ class VectorRebuild:
 
         Waits while the embedder or the memory service is away.
         """
-        state = await self._store.rebuild()
         generation = self._models.building
-        if state is None or state.state != "running":
+        state = await self._store.rebuild()
+        if state is None or state.state != "running" or self._models.building is not generation:
             return
         if generation is None:
             await self._store.end_rebuild("failed", "The generation that was being built is gone.")
@@ -131,7 +131,7 @@ class VectorRebuild:
                 return
             after, done = (page[-1].organisation_id, page[-1].id), done + len(page)
             self.progress.did(len(page))
-            await self._store.advance_rebuild(after, done, state.total)
+            await self._store.advance_rebuild(state.started_at, after, done, state.total)
 
     async def _swap(self, done: int) -> None:
         await self._models.promote()

@@ -203,6 +203,6 @@ class LexicalReplica:
 def store(index: LexicalIndex, changes: Sequence[Change], *, commit: bool = True) -> None:
     """Write changes into an index; a tombstone where a memory is gone."""
     index.upsert([lexical_document(change.memory) for change in changes if change.memory is not None])
-    index.delete({change.id: change.version for change in changes if change.memory is None})
+    index.delete({(change.organisation, change.id): change.version for change in changes if change.memory is None})
     if commit:
         index.commit()

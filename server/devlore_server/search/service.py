@@ -164,7 +164,7 @@ class SearchService:
         rows = await row_versions(parts.memories)
         indexes: list[dict[str, Any]] = []
         try:
-            held = await parts.replica.search(lambda index: index.ids())
+            held = await parts.replica.search(lambda index: index.contents())
             indexes.append(compare(LEXICAL_INDEX, rows, held, []))
         except IndexUnusable:
             indexes.append(compare(LEXICAL_INDEX, rows, None, []))
@@ -172,8 +172,7 @@ class SearchService:
             indexes.append(compare(VECTOR_INDEX, rows, None, []))
         else:
             contents = await parts.vectors.contents(parts.models.active.model)
-            versions = {id: version for (_, id), version in contents.versions.items()}
-            indexes.append(compare(VECTOR_INDEX, rows, versions, contents.incomplete))
+            indexes.append(compare(VECTOR_INDEX, rows, contents.versions, contents.incomplete))
         behind = {one.name: (await one.lag(), await one.parked()) for one in self._consumers}
         return judged(rows, indexes, behind)
 

@@ -98,12 +98,13 @@ class SearchStore:
                 (spec, total),
             )
 
-    async def advance_rebuild(self, scanned_to: tuple[UUID, UUID], done: int, total: int) -> None:
-        """Note how far the running rebuild is."""
+    async def advance_rebuild(self, started_at: datetime, scanned_to: tuple[UUID, UUID], done: int, total: int) -> None:
+        """Note how far a rebuild is; nothing, if another has begun since: that one is not so far."""
         async with self._database.transaction(None) as connection:
             await connection.execute(
-                "UPDATE search.rebuild SET scanned_to = %s, done = %s, total = %s",
-                (_place(scanned_to), done, max(done, total)),
+                "UPDATE search.rebuild SET scanned_to = %s, done = %s, total = %s"
+                " WHERE started_at = %s AND state = 'running'",
+                (_place(scanned_to), done, max(done, total), started_at),
             )
 
     async def end_rebuild(self, state: str, error: str | None = None) -> None:

@@ -16,6 +16,7 @@ from devlore_server.search.embedder import Embedder
 from devlore_server.search.jobs import SearchJobs
 from devlore_server.search.legs import Legs
 from devlore_server.search.models import Models
+from devlore_server.search.pace import Pace
 from devlore_server.search.reactions import SearchReactions
 from devlore_server.search.rebuild import LexicalRebuild, VectorRebuild
 from devlore_server.search.replica import LexicalReplica
@@ -27,6 +28,9 @@ from devlore_server.subscriptions import SEARCH_LEXICAL, SEARCH_VECTOR
 
 LEXICAL_BATCH = 512
 """Events per commit of the lexical index at most: a commit costs as much as indexing fifty memories."""
+
+VECTOR_BATCH = 256
+"""Events at most that are taken at once for vectors: between two batches nothing is embedded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +81,14 @@ def assemble(
     replica = LexicalReplica(folder, ListingTantivy.open)
     models = Models(store, make_embedder, embedder)
     vectors = PgVectors(database)
-    writer = VectorWriter(database, vectors, log, clock)
+    pace = Pace()
+    writer = VectorWriter(database, vectors, log, clock, pace)
     words, meaning = LexicalRebuild(memories, replica, log), VectorRebuild(memories, models, store, writer)
     legs = Legs(replica, vectors, models, analyser, deadline)
     service = SearchService(
         Parts(memories, log, paging, replica, vectors, models, legs, analyser, words, meaning, gauges), clock
     )
-    reactions = SearchReactions(replica, models, writer, gauges)
+    reactions = SearchReactions(replica, models, writer, gauges, pace)
     consumers = (
         Consumer(
             log,
@@ -93,7 +98,7 @@ def assemble(
             cursors=replica,
             busy_batch=LEXICAL_BATCH,
         ),
-        Consumer(log, SEARCH_VECTOR.consumer, SEARCH_VECTOR.types, reactions.index_meaning),
+        Consumer(log, SEARCH_VECTOR.consumer, SEARCH_VECTOR.types, reactions.index_meaning, busy_batch=VECTOR_BATCH),
     )
     service.follow(consumers)
     return Search(service, SearchJobs(service, replica, models, words, meaning), consumers, replica, models)

@@ -1,6 +1,9 @@
 """Owns turning changed memories into stored vectors: what to embed, what to keep, and which are near-duplicates."""
 
-from collections.abc import Sequence
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
@@ -15,6 +18,7 @@ from devlore_server.kit.ids import new_id
 from devlore_server.kit.log import EventLog
 from devlore_server.search.documents import Change, attributes, digest, passages
 from devlore_server.search.models import Generation, embed
+from devlore_server.search.pace import Pace
 from devlore_server.search.vectors import Stored, TextChanged, VectorDocument, VectorIndex
 
 NEAR_DUPLICATE = 0.95
@@ -24,17 +28,30 @@ suggestion costs somebody's attention. tests/search/test_near_duplicates.py has 
 EMBEDDED_AT_ONCE = 256
 """Passages per call of the embedder: a memory of 1 MiB has two thousand."""
 
+SLICE = 16
+"""Memories that are embedded and stored together; the next are embedded meanwhile."""
+AHEAD = 3
+"""Slices in the embedder's hands, so that no thread of it runs dry while one is stored or the last text of one runs."""
+
 _NOTHING = Stored(0, b"")
 
 
 class VectorWriter:
     """Brings one generation of the vector index up to date with changed memories."""
 
-    def __init__(self, database: Database, index: VectorIndex, log: EventLog, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        index: VectorIndex,
+        log: EventLog,
+        clock: Clock = utc_now,
+        pace: Pace | None = None,
+    ) -> None:
         self._database = database
         self._index = index
         self._log = log
         self._clock = clock
+        self._pace = pace or Pace()
 
     async def write(self, generation: Generation, changes: Sequence[Change], *, report: bool) -> int:
         """Embed what is new, store it, and, if asked to `report`, append the near-duplicates found as events.
@@ -50,23 +67,48 @@ class VectorWriter:
     async def _write(self, generation: Generation, organisation: UUID, changes: list[Change], report: bool) -> int:
         known = await self._index.known(generation.model, organisation, [change.id for change in changes])
         fresh = [change for change in changes if change.version > known.get(change.id, _NOTHING).version]
+        parts = [fresh[at : at + SLICE] for at in range(0, len(fresh), SLICE)]
+        stored = 0
+        async with aclosing(self._embedded_ahead(generation, parts, known)) as ready:
+            async for part, documents in ready:
+                try:
+                    stored += await self._store(generation, organisation, part, documents, report)
+                except TextChanged:
+                    # Somebody stored another text in between; embedding all of it is always right.
+                    again = await _embedded(generation, part, {})
+                    stored += await self._store(generation, organisation, part, again, report)
+        return stored
+
+    async def _embedded_ahead(
+        self, generation: Generation, parts: Sequence[list[Change]], known: dict[UUID, Stored]
+    ) -> AsyncGenerator[tuple[list[Change], list[VectorDocument]], None]:
+        """Each part with its documents, in order; while one is stored the next are embedded."""
+        waiting = iter(parts)
+        under_way: deque[tuple[list[Change], asyncio.Task[list[VectorDocument]]]] = deque()
         try:
-            return await self._store(generation, organisation, fresh, known, report)
-        except TextChanged:
-            # Somebody stored another text in between; embedding all of it is always right.
-            return await self._store(generation, organisation, fresh, {}, report)
+            while True:
+                while len(under_way) < (1 if self._pace.busy else AHEAD):
+                    if (part := next(waiting, None)) is None:
+                        break
+                    await self._pace.turn()
+                    under_way.append((part, asyncio.create_task(_embedded(generation, part, known))))
+                if not under_way:
+                    return
+                part, embedding = under_way.popleft()
+                yield part, await embedding
+        finally:
+            for _, embedding in under_way:
+                embedding.cancel()
+            await asyncio.gather(*(embedding for _, embedding in under_way), return_exceptions=True)
 
     async def _store(
         self,
         generation: Generation,
         organisation: UUID,
         changes: list[Change],
-        known: dict[UUID, Stored],
+        documents: list[VectorDocument],
         report: bool,
     ) -> int:
-        documents = await _embedded(generation, changes, known)
-        if not documents:
-            return 0
         async with self._database.transaction(system(organisation)) as connection:
             written = await self._index.upsert(connection, generation.model, organisation, documents)
             new = {document.id for document in documents if document.vectors is not None} & written if report else set()

@@ -92,3 +92,10 @@ async def test_without_the_database_it_says_so(database: Database) -> None:
     await database.close()
     with pytest.raises(Unavailable):
         await database.statement("SELECT 1")
+
+
+async def test_read_answers_with_every_row(database: Database) -> None:
+    query: LiteralString = "SELECT n, n * n AS square FROM generate_series(%s::int, %s) AS n"
+    assert await database.read(query, (2, 3)) == [{"n": 2, "square": 4}, {"n": 3, "square": 9}]
+    assert await database.tuples(query, (2, 3)) == [(2, 4), (3, 9)]
+    assert (await database.read(query, (3, 2)), await database.tuples(query, (3, 2))) == ([], [])

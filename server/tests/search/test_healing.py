@@ -262,7 +262,7 @@ async def test_erasure_leaves_no_word_and_no_vector_anywhere(
     assert (await desk.service.check()).memories == 1
     index = desk.parts.replica.current
     assert index is not None
-    assert set(index.ids()) == {kept.id}
+    assert {id for _, id in index.contents()} == {kept.id}
     async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as connection:
         cursor = await connection.execute("SELECT count(*) FROM search.passage WHERE memory_id = %s", (gone.id,))
         assert await cursor.fetchone() == (0,)

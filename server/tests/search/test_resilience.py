@@ -259,7 +259,7 @@ async def test_check_names_what_is_missing_and_what_is_too_much(desk: Desk, who:
     await desk.settled()
     index = desk.parts.replica.current
     assert index is not None
-    index.delete({one.id: 9})
+    index.delete({(who.organisation, one.id): 9})
     index.commit()
     async with desk.parts.service._parts.log.database.transaction(who) as connection:
         await connection.execute("DELETE FROM search.passage WHERE memory_id = %s", (two.id,))

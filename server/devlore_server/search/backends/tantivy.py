@@ -11,10 +11,11 @@ from uuid import UUID
 from tantivy import Occur, Query
 
 from devlore_server.search.analysis import Analyser
-from devlore_server.search.backends.tantivy_query import Clauses, Words, id_term
+from devlore_server.search.backends.tantivy_query import Clauses, Words, key_term
 from devlore_server.search.backends.tantivy_schema import (
     FORMAT,
     Opened,
+    joined,
     memory_document,
     memory_schema,
     passage_documents,
@@ -25,6 +26,7 @@ from devlore_server.search.lexical import (
     FACETS,
     IndexCorrupted,
     IndexIncompatible,
+    Key,
     LexicalDocument,
     LexicalMatches,
     LexicalQuery,
@@ -50,7 +52,7 @@ class TantivyIndex:
     def __init__(self, path: Path | None, language: str = "english") -> None:
         self._analyser = Analyser(language)
         self._lock = threading.Lock()
-        self._pending: dict[UUID, int] = {}
+        self._pending: dict[Key, int] = {}
         self._memories = Opened(memory_schema(), path and path / "memories", self._analyser, WRITER_HEAP, code=True)
         self._passages = Opened(passage_schema(), path and path / "passages", self._analyser, WRITER_HEAP, code=False)
 
@@ -80,39 +82,40 @@ class TantivyIndex:
 
     def upsert(self, documents: Sequence[LexicalDocument]) -> int:
         """Store the documents that are newer than what is held, tombstones included; return how many were."""
-        newest: dict[UUID, LexicalDocument] = {}
+        newest: dict[Key, LexicalDocument] = {}
         for document in documents:
-            held = newest.get(document.id)
+            key = (document.organisation, document.id)
+            held = newest.get(key)
             if held is None or held.version < document.version:
-                newest[document.id] = document
+                newest[key] = document
         with self._lock:
             known = self._versions(newest)
-            fresh = [d for d in newest.values() if d.version > known.get(d.id, -1)]
-            for document in fresh:
-                self._forget(document.id)
+            fresh = {key: d for key, d in newest.items() if d.version > known.get(key, -1)}
+            for key, document in fresh.items():
+                self._forget(key)
                 self._memories.writer.add_document(memory_document(document, self._analyser))
                 for passage in passage_documents(document, self._analyser):
                     self._passages.writer.add_document(passage)
-                self._pending[document.id] = document.version
+                self._pending[key] = document.version
         return len(fresh)
 
-    def delete(self, versions: Mapping[UUID, int]) -> int:
+    def delete(self, versions: Mapping[Key, int]) -> int:
         """Replace memories by tombstones of these versions, where they are newer than what is held."""
         with self._lock:
             known = self._versions(versions)
-            fresh = {id: version for id, version in versions.items() if version > known.get(id, -1)}
-            for id, version in fresh.items():
-                self._forget(id)
-                self._memories.writer.add_document(tombstone(id, version))
-                self._pending[id] = version
+            fresh = {key: version for key, version in versions.items() if version > known.get(key, -1)}
+            for key, version in fresh.items():
+                self._forget(key)
+                self._memories.writer.add_document(tombstone(key, version))
+                self._pending[key] = version
         return len(fresh)
 
-    def purge(self, ids: Collection[UUID]) -> None:
+    def purge(self, keys: Collection[Key]) -> None:
         """Remove memories and tombstones. Nothing then holds back an older upsert: for what will never come again."""
         with self._lock:
-            for id in ids:
-                self._forget(id)
-                self._pending[id] = -1
+            for key in keys:
+                self._forget(key)
+                self._pending[key] = -1
 
     def commit(self) -> None:
         """Make what was written durable and searchable.
@@ -152,7 +155,7 @@ class TantivyIndex:
         bound = Query.boolean_query(
             [
                 (Occur.Must, self._clauses(query).query(self._memories, None)),
-                (Occur.Must, id_term(self._memories, ids)),
+                (Occur.Must, key_term(self._memories, [(query.organisation, id) for id in ids])),
             ]
         )
         return {id for (id, _), _ in self._memories.top(bound, len(ids))}
@@ -173,8 +176,8 @@ class TantivyIndex:
         """How many memories are searchable, tombstones left out."""
         return self._memories.count("live")
 
-    def ids(self) -> dict[UUID, int]:
-        """Every searchable memory with its version."""
+    def contents(self) -> dict[Key, int]:
+        """Every searchable memory, of all organisations, with its version."""
         return self._memories.versions(self._memories.state("live"), self._memories.count("live"))
 
     def close(self) -> None:
@@ -186,13 +189,13 @@ class TantivyIndex:
     def _clauses(self, query: LexicalQuery) -> Clauses:
         return Clauses(query, self._analyser)
 
-    def _forget(self, id: UUID) -> None:
+    def _forget(self, key: Key) -> None:
         for opened in (self._memories, self._passages):
-            opened.writer.delete_documents_by_term("id", id.hex)
+            opened.writer.delete_documents_by_term("key", joined(key))
 
-    def _versions(self, ids: Collection[UUID]) -> dict[UUID, int]:
-        known = self._memories.versions(id_term(self._memories, ids), len(ids))
-        return known | {id: self._pending[id] for id in ids if id in self._pending}
+    def _versions(self, keys: Collection[Key]) -> dict[Key, int]:
+        known = self._memories.versions(key_term(self._memories, keys), len(keys))
+        return known | {key: self._pending[key] for key in keys if key in self._pending}
 
 
 def _check(stamp: Path, wanted: Mapping[str, object]) -> None:

@@ -8,12 +8,11 @@ from tantivy import Occur, Order, Query
 
 from devlore_server.search.backends.tantivy import TantivyIndex
 from devlore_server.search.backends.tantivy_query import Clauses, Words
-from devlore_server.search.backends.tantivy_schema import EPOCH, MICROSECOND, Opened
+from devlore_server.search.backends.tantivy_schema import EPOCH, MICROSECOND, Opened, halves
 from devlore_server.search.bounded import BoundedQuery
 from devlore_server.search.lexical import Filters, LexicalQuery
 from devlore_server.search.place import Listed
 
-_64_BITS = 2**64 - 1
 _NAMES = ("kind", "project", "tag", "author", "source", "privacy", "status")
 
 
@@ -50,8 +49,8 @@ class ListingTantivy(TantivyIndex):
         addresses = [address for _, address in hits]
         columns = [searcher.fast_field_values(name, addresses) for name in ("created", "id_high", "id_low")]
         return {
-            (EPOCH + int(created or 0) * MICROSECOND, UUID(int=(int(a or 0) & _64_BITS) << 64 | int(b or 0) & _64_BITS))
-            for created, a, b in zip(*columns, strict=True)
+            (EPOCH + int(created or 0) * MICROSECOND, halves(high, low))
+            for created, high, low in zip(*columns, strict=True)
         }
 
     def _clauses(self, query: LexicalQuery) -> Clauses:

@@ -11,8 +11,8 @@ from uuid import UUID
 from tantivy import FieldType, Occur, Query
 
 from devlore_server.search.analysis import Analyser, QueryTerms
-from devlore_server.search.backends.tantivy_schema import EARLIEST, LATEST, Opened, micros, scope
-from devlore_server.search.lexical import Filters, LexicalQuery
+from devlore_server.search.backends.tantivy_schema import EARLIEST, LATEST, Opened, joined, micros, scope
+from devlore_server.search.lexical import Filters, Key, LexicalQuery
 
 MAX_TERMS = 40
 """Words of a long query that are looked up: the rarest say what it is about, the rest cost time."""
@@ -156,9 +156,9 @@ class Clauses:
         return queries
 
 
-def id_term(opened: Opened, ids: Collection[UUID]) -> Query:
+def key_term(opened: Opened, keys: Collection[Key]) -> Query:
     """The documents of these memories."""
-    return Query.const_score_query(Query.term_set_query(opened.schema, "id", [id.hex for id in ids]), 1.0)
+    return Query.const_score_query(Query.term_set_query(opened.schema, "key", [joined(key) for key in keys]), 1.0)
 
 
 def _any(opened: Opened, name: str, values: Collection[str]) -> Query:

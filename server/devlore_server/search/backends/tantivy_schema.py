@@ -8,9 +8,9 @@ from uuid import UUID
 from tantivy import Document, Index, IndexWriter, Query, Schema, SchemaBuilder
 
 from devlore_server.search.analysis import Analyser, token_analyser
-from devlore_server.search.lexical import FACETS, LexicalDocument
+from devlore_server.search.lexical import FACETS, Key, LexicalDocument
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever fields or analysis change, which makes indexes of older servers incompatible."""
 
 TITLE_WEIGHT = 3
@@ -68,13 +68,19 @@ class Opened:
         addresses = [address for _, address in hits]
         columns = [searcher.fast_field_values(name, addresses) for name in ("id_high", "id_low", "number")]
         return [
-            ((UUID(int=(int(high or 0) & _64_BITS) << 64 | int(low or 0) & _64_BITS), int(number or 0)), float(score))
+            ((halves(high, low), int(number or 0)), float(score))
             for (score, _), high, low, number in zip(hits, *columns, strict=True)
         ]
 
-    def versions(self, query: Query, limit: int) -> dict[UUID, int]:
-        """Version by id of the documents `query` finds."""
-        return {id: number for (id, number), _ in self.top(query, limit)}
+    def versions(self, query: Query, limit: int) -> dict[Key, int]:
+        """Version by key of the documents `query` finds; of the index of memories only."""
+        if limit < 1:
+            return {}
+        searcher = self.index.searcher()
+        addresses = [address for _, address in searcher.search(query, limit, count=False).hits]
+        names = ("organisation_high", "organisation_low", "id_high", "id_low", "number")
+        columns = [searcher.fast_field_values(name, addresses) for name in names]
+        return {(halves(a, b), halves(c, d)): int(number or 0) for a, b, c, d, number in zip(*columns, strict=True)}
 
     def state(self, value: str) -> Query:
         """The documents that are `live`, or `gone`: tombstones."""
@@ -90,6 +96,8 @@ def memory_schema() -> Schema:
     """Fields of the index of memories."""
     builder = _common(facets=True)
     builder.add_text_field("code", tokenizer_name="tokens", index_option="freq")
+    for name in ("organisation_high", "organisation_low"):
+        builder.add_integer_field(name, fast=True)
     return builder.build()
 
 
@@ -108,6 +116,7 @@ def memory_document(memory: LexicalDocument, analyser: Analyser) -> Document:
     parts = once[:1] * (len(headline) - 1) + once if headline else once
     return Document(
         **_bounds(memory),
+        **_organisation(memory.organisation),
         number=memory.version,
         state="live",
         words=[part.words for part in parts],
@@ -127,9 +136,9 @@ def passage_documents(memory: LexicalDocument, analyser: Analyser) -> Iterator[D
         yield Document(**bounds, number=ordinal, words=parts.words, han=parts.han, han_pairs=parts.han_pairs)
 
 
-def tombstone(id: UUID, version: int) -> Document:
+def tombstone(key: Key, version: int) -> Document:
     """What stays of a deleted memory: that this version of it is gone. No access token, so no search finds it."""
-    return Document(**_identity(id), number=version, state="gone")
+    return Document(**_identity(key), **_organisation(key[0]), number=version, state="gone")
 
 
 def scope(organisation: UUID, access: str, status: str = "") -> str:
@@ -147,7 +156,7 @@ def micros(moment: datetime) -> int:
 
 def _common(*, facets: bool) -> SchemaBuilder:
     builder = SchemaBuilder()
-    builder.add_text_field("id", tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("key", tokenizer_name="raw", index_option="basic")
     for name in ("id_high", "id_low", "number"):
         builder.add_integer_field(name, fast=True)
     for name in ("occurred", "created", "valid_from", "valid_to"):
@@ -170,14 +179,30 @@ def _headline(memory: LexicalDocument) -> list[str]:
     return [first] * (TITLE_WEIGHT - 1) if rest and len(first) <= HEADLINE_CHARS else []
 
 
-def _identity(id: UUID) -> dict[str, str | int]:
-    return {"id": id.hex, "id_high": _signed(id.int >> 64), "id_low": _signed(id.int & _64_BITS)}
+def joined(key: Key) -> str:
+    """A key as one term."""
+    organisation, id = key
+    return f"{organisation.hex}{id.hex}"
+
+
+def halves(high: int | float | None, low: int | float | None) -> UUID:
+    """An id from the two columns that hold it."""
+    return UUID(int=(int(high or 0) & _64_BITS) << 64 | int(low or 0) & _64_BITS)
+
+
+def _identity(key: Key) -> dict[str, str | int]:
+    id = key[1].int
+    return {"key": joined(key), "id_high": _signed(id >> 64), "id_low": _signed(id & _64_BITS)}
+
+
+def _organisation(id: UUID) -> dict[str, str | int]:
+    return {"organisation_high": _signed(id.int >> 64), "organisation_low": _signed(id.int & _64_BITS)}
 
 
 def _bounds(memory: LexicalDocument) -> dict[str, str | int | Sequence[str]]:
     """The fields that filters look at. Missing values are left out, open ends of validity are extremes."""
     fields: dict[str, str | int | Sequence[str] | None] = {
-        **_identity(memory.id),
+        **_identity((memory.organisation, memory.id)),
         "scope": [scope(memory.organisation, memory.access), scope(memory.organisation, memory.access, memory.status)],
         "kind": memory.kind,
         "status": memory.status,

@@ -9,6 +9,7 @@ import numpy as np
 from fastembed import TextEmbedding  # type: ignore[import-not-found,unused-ignore]
 
 from devlore_server.search.embedder import EmbedderUnavailable, Vectors, normalised
+from devlore_server.search.embedders.background import step_back
 
 
 class Fastembed:
@@ -18,7 +19,7 @@ class Fastembed:
         self.model = f"fastembed:{name}"
         self._name = name
         self._dimension = _dimension(name)
-        self._passages = ThreadPoolExecutor(workers, thread_name_prefix="embed")
+        self._passages = ThreadPoolExecutor(workers, thread_name_prefix="embed", initializer=step_back)
         self._queries = ThreadPoolExecutor(1, thread_name_prefix="embed-query")
         self._loading = threading.Lock()
         self._loaded: TextEmbedding | None = None

@@ -12,6 +12,7 @@ import onnxruntime
 from tokenizers import Encoding, Tokenizer
 
 from devlore_server.search.embedder import EmbedderUnavailable, Vectors, normalised
+from devlore_server.search.embedders.background import step_back
 
 MODEL = "all-MiniLM-L6-v2-onnx-int8"
 DIMENSION = 384
@@ -33,7 +34,7 @@ class BundledMiniLM:
     def __init__(self, *, workers: int = 2, model_path: Path | None = None, tokenizer_path: Path | None = None) -> None:
         self._model_path = model_path
         self._tokenizer_path = tokenizer_path
-        self._passages = ThreadPoolExecutor(workers, thread_name_prefix="embed")
+        self._passages = ThreadPoolExecutor(workers, thread_name_prefix="embed", initializer=step_back)
         self._queries = ThreadPoolExecutor(1, thread_name_prefix="embed-query")
         self._loading = threading.Lock()
         self._loaded: tuple[Tokenizer, onnxruntime.InferenceSession] | None = None
