@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
 import socket
 import sys
@@ -21,7 +20,7 @@ from devlore_server import __version__, reference
 from devlore_server.app import AlreadyRunning, application, prepared
 from devlore_server.gateway.hosts import NotLoopback
 from devlore_server.kit.embedded import EmbeddedPostgresError
-from devlore_server.kit.heap import bound_arenas
+from devlore_server.kit.heap import bound_arenas, settle_collector
 from devlore_server.kit.migrate import MigrationError
 from devlore_server.kit.telemetry import configure_logs
 from devlore_server.rebuilding import rebuild_search
@@ -63,8 +62,7 @@ async def serving(settings: Settings) -> None:
         async with application(settings) as app:
             server = Server(_config(app, settings))
             _on_signal(loop, lambda: server.handle_exit(signal.SIGTERM, None))
-            # What start-up made lives as long as the process; the collector need not look at it again and again.
-            gc.freeze()
+            settle_collector()
             host, port = listener.getsockname()[:2]
             log.info("listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
             await server.serve(sockets=[listener])

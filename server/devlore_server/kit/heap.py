@@ -27,7 +27,8 @@ def bound_arenas(most: int = 2) -> bool:
 def settle_collector() -> None:
     """Let the garbage collector pass over what was made at start, and look at the rest less often; once, when started.
 
-    A request makes thousands of objects and hardly a cycle: measured, a tenth of a search was looking for some.
+    What start-up made lives as long as the process. A request makes thousands of objects and hardly a cycle: measured,
+    a tenth of a search was looking for some.
     """
     gc.collect()
     gc.freeze()

@@ -47,3 +47,25 @@ async def test_a_process_that_does_not_grow_is_left_alone(monkeypatch: pytest.Mo
     await asyncio.sleep(0.02)
     assert not trimming.done()
     trimming.cancel()
+
+
+SETTLE = """
+import gc
+from devlore_server.kit import heap
+made = [[number] for number in range(10_000)]
+heap.settle_collector()
+assert gc.get_freeze_count() > 10_000
+assert gc.isenabled() and gc.get_threshold()[0] >= 10_000
+class Node: pass
+def cycle():
+    one = Node()
+    one.itself = one
+import weakref
+one = Node(); one.itself = one; gone = weakref.ref(one); del one
+for _ in range(300_000): cycle()
+assert gone() is None, "cycles are still found"
+"""
+
+
+def test_the_settled_collector_leaves_start_up_alone_and_still_finds_cycles() -> None:
+    subprocess.run([sys.executable, "-c", SETTLE], check=True)
