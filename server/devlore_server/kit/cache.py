@@ -157,13 +157,13 @@ class RedisCache:
         await self._redis.ping()
 
 
-def connect(url: str, *, connections: int = 32) -> Redis:
-    """A Redis client that gives up quickly: a cache or limit that waits is worse than one that is away.
+def connect(url: str, *, connections: int = 32, patience: float = 0.5) -> Redis:
+    """A Redis client that gives up after ``patience`` seconds: one that waits is worse than one that is away.
 
     Beyond ``connections`` callers queue; redis-py's default pool would refuse them as if Redis were away.
     """
     pool = BlockingConnectionPool.from_url(
-        url, max_connections=connections, timeout=2, socket_timeout=0.5, socket_connect_timeout=0.5
+        url, max_connections=connections, timeout=4 * patience, socket_timeout=patience, socket_connect_timeout=patience
     )
     return Redis.from_pool(pool)
 

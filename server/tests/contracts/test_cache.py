@@ -16,7 +16,7 @@ async def cache(request: pytest.FixtureRequest) -> AsyncIterator[Cache]:
     if request.param == "local":
         yield LocalCache()
         return
-    redis = connect(request.getfixturevalue("redis_url"))
+    redis = connect(request.getfixturevalue("redis_url"), patience=10)
     yield RedisCache(redis)
     await redis.aclose()
 

@@ -19,7 +19,7 @@ async def limiter(request: pytest.FixtureRequest) -> AsyncIterator[Limiter]:
     if request.param == "local":
         yield LocalLimiter()
         return
-    redis = connect(request.getfixturevalue("redis_url"))
+    redis = connect(request.getfixturevalue("redis_url"), patience=10)
     yield RedisLimiter(redis)
     await redis.aclose()
 

@@ -87,7 +87,7 @@ def test_a_small_quota_still_lets_the_dearest_request_pass() -> None:
 
 
 async def test_two_gateways_share_accounts_through_redis(who: Principal, redis_url: str) -> None:
-    first, second = connect(redis_url), connect(redis_url)
+    first, second = connect(redis_url, patience=10), connect(redis_url, patience=10)
     apps = [limited(who, quotas(100), RedisLimiter(redis)) for redis in (first, second)]
     answers = await asyncio.gather(*(ask(apps[number % 2]) for number in range(300)))
     passed = [answer.status_code for answer in answers].count(200)

@@ -134,7 +134,7 @@ async def test_redis_that_is_away_is_left_alone_for_a_moment() -> None:
 
 
 async def test_redis_is_used_again_when_it_is_back(redis_url: str) -> None:
-    redis = connect(redis_url)
+    redis = connect(redis_url, patience=10)
     shared, policy = RedisLimiter(redis), Policy("p", 2, 3_600)
     limiter = FallbackLimiter(shared, LocalLimiter())
     await shared.take([Demand("k", policy)])

@@ -22,7 +22,7 @@ async def linked(database_url: str, redis_url: str) -> AsyncIterator[EventLog]:
     async with Redis.from_url(redis_url) as redis:
         database = Database(database_url)
         await database.open()
-        log = EventLog(database, RedisHint(redis))
+        log = EventLog(database, RedisHint(redis, channel_of(database_url)))
         listening = asyncio.create_task(log.listen())
         yield log
         listening.cancel()
@@ -30,9 +30,14 @@ async def linked(database_url: str, redis_url: str) -> AsyncIterator[EventLog]:
         await database.close()
 
 
-async def subscribers(redis_url: str, count: int) -> None:
+def channel_of(database_url: str) -> str:
+    """A channel of this test's own: servers of other tests listen on the usual one."""
+    return f"devlore:log:{database_url}"
+
+
+async def subscribers(redis_url: str, database_url: str, count: int) -> None:
     async with Redis.from_url(redis_url) as redis, asyncio.timeout(10):
-        while (await redis.pubsub_numsub("devlore:log"))[0][1] != count:
+        while (await redis.pubsub_numsub(channel_of(database_url)))[0][1] != count:
             await asyncio.sleep(0.01)
 
 
@@ -42,7 +47,7 @@ async def test_a_hint_over_redis_wakes_another_process(
     monkeypatch.setattr(consuming, "POLL_SECONDS", 60)
     seen = Seen()
     async with linked(database_url, redis_url) as here, linked(database_url, redis_url) as there:
-        await subscribers(redis_url, 2)
+        await subscribers(redis_url, database_url, 2)
         async with running(Consumer(there, "any", CREATED, seen.apply)) as consumer:
             assert await consumer.wait_for(await here.head(), 5)
             for count in range(1, 4):
@@ -57,11 +62,11 @@ async def test_a_dropped_redis_connection_is_made_again(
     monkeypatch.setattr(consuming, "POLL_SECONDS", 60)
     seen = Seen()
     async with linked(database_url, redis_url) as log:
-        await subscribers(redis_url, 1)
+        await subscribers(redis_url, database_url, 1)
         async with Redis.from_url(redis_url) as redis:
             await redis.client_kill_filter(_type="pubsub", skipme=False)
-        await subscribers(redis_url, 0)
-        await subscribers(redis_url, 1)
+        await subscribers(redis_url, database_url, 0)
+        await subscribers(redis_url, database_url, 1)
         async with running(Consumer(log, "any", CREATED, seen.apply)):
             await write(log, who, event(who))
             await seen.upto(1)
