@@ -222,7 +222,8 @@ async def test_a_rebuild_goes_on_after_a_restart_and_can_be_cancelled(
         state = (await desk.service.status()).rebuild
         assert state is not None
         assert state["state"] in ("running", "done")
-        assert (await desk.find(who, "date")).degraded == []
+        # Three memories may have been embedded, and the new model taken over, before its server stopped.
+        assert (await desk.find(who, "date")).degraded == ([] if state["state"] == "running" else ["vector"])
         server.start()
         await until(lambda: _rebuilt(desk), 30)
         assert (await desk.find(who, "date anew")).degraded == []
