@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,10 @@ from pathlib import Path
 import pytest
 from cli.tests.terminal import Terminal
 from sdk.python.tests.scripted import Scripted
+
+# A run in the background inherits an ignored SIGINT, and so would every command whose Ctrl-C is tested.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

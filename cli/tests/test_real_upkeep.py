@@ -28,7 +28,8 @@ def repository(tmp_path: Path, project: str) -> Path:
     folder.mkdir()
     git(folder, "init", "-q", "-b", "main")
     for number, day in enumerate(("2020-01-01", "2023-01-01", "2026-01-01")):
-        (folder / "file.txt").write_text(str(number))
+        # Other tests make the same commits in the same second; the content tells their ids apart.
+        (folder / "file.txt").write_text(f"{project} {number}")
         git(folder, "add", ".")
         git(folder, "commit", "-q", "-m", f"Änderung {number}", f"--date={day}T12:00:00Z")
     return folder

@@ -66,7 +66,7 @@ _SETTINGS = {
 }
 _DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 # Still safe against kill -9 of PostgreSQL: what it wrote, the operating system has.
-_FAST = {"fsync": "off", "synchronous_commit": "on", "full_page_writes": "off"}
+_FAST = {"fsync": "off", "synchronous_commit": "on", "full_page_writes": "off", "autovacuum_naptime": "1h"}
 
 
 class EmbeddedPostgresError(RuntimeError):
