@@ -44,6 +44,13 @@ class Principal:
         return [f"o:{self.organisation}", *sorted(f"t:{t}" for t in self.teams), f"p:{self.person}"]
 
 
+SERVER = Principal(organisation=UUID(int=2**128 - 1), person=NIL, scopes=frozenset({"internal"}))
+"""Who asks another process for what concerns every organisation.
+
+It belongs to none, so row-level security shows it no row.
+"""
+
+
 def sign(principal: Principal, secret: bytes, now: datetime) -> str:
     """``principal`` as a header value that ``verify`` accepts for 30 seconds from ``now``."""
     claims = {

@@ -12,13 +12,9 @@ from pydantic_core import to_json
 
 from devlore.problems import Unavailable, from_body
 from devlore.types import Memory
-from devlore_server.kit.auth import NIL, Principal, sign
+from devlore_server.kit.auth import HEADER, SERVER, Principal, sign
 from devlore_server.kit.clock import Clock, utc_now
 from devlore_server.ports import Ingest, IngestResult
-
-HEADER = "Devlore-Principal"
-_SERVER = Principal(organisation=UUID(int=2**128 - 1), person=NIL)
-"""Who asks for what concerns every organisation; it belongs to none, so row-level security shows it no row."""
 
 _memories = TypeAdapter(list[Memory])
 _batch = TypeAdapter(Ingest)
@@ -56,11 +52,11 @@ class MemoriesClient:
 
     async def scan(self, after: tuple[UUID, UUID] | None, limit: int) -> list[Memory]:
         """See ``ports.Memories``."""
-        return _memories.validate_json(await self._ask(_SERVER, "scan", {"after": after, "limit": limit}))
+        return _memories.validate_json(await self._ask(SERVER, "scan", {"after": after, "limit": limit}))
 
     async def count(self) -> int:
         """See ``ports.Memories``."""
-        answer = TypeAdapter(dict[str, int]).validate_json(await self._ask(_SERVER, "count", None))
+        answer = TypeAdapter(dict[str, int]).validate_json(await self._ask(SERVER, "count", None))
         return answer["count"]
 
     async def ingest(self, who: Principal, batch: Ingest) -> IngestResult:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from typing import Self
-from uuid import UUID
 
 import httpx2
 
-from devlore_server.kit.auth import HEADER, NIL, Principal, sign
+from devlore_server.kit.auth import HEADER, SERVER, sign
 from devlore_server.kit.clock import Clock, utc_now
 
-_SERVER = Principal(organisation=UUID(int=2**128 - 1), person=NIL, scopes=frozenset({"internal"}))
-"""Who asks for what concerns every organisation; it belongs to none, so row-level security shows it no row."""
 _GRACE = 2.0
 """Seconds an answer may take longer than the wait it was asked for."""
 
@@ -43,7 +40,7 @@ class IndexingClient:
 
     async def wait(self, timeout: float) -> list[str]:
         """See `ports.Indexing`. Never raises: the write that the caller waits behind is committed."""
-        headers = {HEADER: sign(_SERVER, self._secret, self._clock())}
+        headers = {HEADER: sign(SERVER, self._secret, self._clock())}
         try:
             answer = await self._http.post(
                 "/internal/search/wait", json={"timeout": timeout}, headers=headers, timeout=timeout + _GRACE

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-MEMORY_ARM, PASSAGE_ARM, VECTOR_ARM, ENTITY_ARM = "lexical.memory", "lexical.passage", "vector", "entity"
+MEMORY_ARM, PASSAGE_ARM, VECTOR_ARM = "lexical.memory", "lexical.passage", "vector"
 
-WEIGHTS: Mapping[str, float] = {MEMORY_ARM: 0.1, PASSAGE_ARM: 0.5, VECTOR_ARM: 0.4, ENTITY_ARM: 0.1}
+WEIGHTS: Mapping[str, float] = {MEMORY_ARM: 0.1, PASSAGE_ARM: 0.5, VECTOR_ARM: 0.4}
 """Each arm's share, measured over LoCoMo, BEAM, GitBugs, CoSQA, commits, Cranfield and CACM (bench/recall.py)."""
 
 DEPTH = 50
