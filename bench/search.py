@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 
 import corpus
 import instance
@@ -30,6 +31,12 @@ def measure(client: httpx2.Client, queries: list[str]) -> list[float]:
         taken.append(time.perf_counter() - started)
         answer.raise_for_status()
     return taken
+
+
+def processor_seconds(running: instance.Instance) -> float:
+    """What the server's own process has used so far; unlike elapsed time it hardly depends on what else runs."""
+    used = psutil.Process(running.process.pid).cpu_times()
+    return float(used.user + used.system)
 
 
 def bare_roundtrip(client: httpx2.Client, times: int) -> list[float]:
@@ -53,11 +60,14 @@ def at_size(size: int, options: argparse.Namespace, environment: dict[str, str])
         degraded = [client.get("/v1/search", params={"q": q}).json()["degraded"] for q in queries[:20]]
         if any(degraded):
             raise RuntimeError(f"a leg did not answer: {degraded}")
+        used = processor_seconds(running)
         warm = table.latency(measure(client, queries))
+        used = processor_seconds(running) - used
         resident = running.resident_bytes()
         return {
             "memories": size,
             **warm,
+            "server_cpu_ms": round(used / len(queries) * 1_000, 2),
             "cold_p50_ms": table.latency(cold)["p50_ms"],
             "http_p50_ms": table.latency(bare_roundtrip(client, 200))["p50_ms"],
             "filled_s": round(filled, 1),

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from tantivy import Filter, TextAnalyzer, TextAnalyzerBuilder, Tokenizer
 
@@ -26,6 +27,7 @@ _LINE_NUMBER = re.compile(r":\d+(?::\d+)?$")
 _HASH = re.compile(r"\b(?=[0-9a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,64}\b")
 _HASH_PREFIXES = (7, 8, 10, 12)
 _MAX_COMPOUND = 120
+_LAST_QUERIES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class Analyser:
         """The same steps for the engine's own use, registered with the index."""
         stopped = STOP_WORDS if language == "english" else ()
         self._stopped = frozenset(stem for word in stopped for stem in self.engine.analyze(word))
+        # One search looks at its text several times: for its legs and for its highlights.
+        self._query = lru_cache(_LAST_QUERIES)(self._analysed)
 
     def index(self, text: str) -> IndexedText:
         """Analyse a text to be stored."""
@@ -86,6 +90,9 @@ class Analyser:
 
     def query(self, text: str) -> QueryTerms:
         """Analyse free text to be searched for. Stop words are left out unless the query has no other word."""
+        return self._query(text)
+
+    def _analysed(self, text: str) -> QueryTerms:
         parts = self.index(text)
         found = self.engine.analyze(parts.words)
         words = Counter(word for word in found if word not in self._stopped)

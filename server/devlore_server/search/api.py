@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 from uuid import UUID
 
-from fastapi import Body, Path, Query, Response
-from pydantic import Field
+from fastapi import Body, Depends, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field, ValidationError
 
 from devlore.problems import (
     BadCursor,
@@ -27,6 +28,9 @@ LONGEST = 10.0
 INTERNAL = "internal"
 """The scope that services sign for each other; the gateway never does."""
 
+OPERATOR = "search:admin"
+"""The scope of whoever runs the instance: what needs it concerns every organisation, and no role grants it."""
+
 
 class SearchParameters(SearchRequest):
     """A search as query parameters; lists by repetition."""
@@ -34,6 +38,25 @@ class SearchParameters(SearchRequest):
     wait: Literal["indexed"] | None = Field(
         default=None, description="`indexed`: search when everything committed is searchable, at most 10 s later."
     )
+
+
+_SEVERAL = frozenset(
+    name for name, field in SearchParameters.model_fields.items() if get_origin(field.annotation) is list
+)
+
+
+async def in_one_step(request: Request) -> SearchParameters:
+    """The query parameters as FastAPI's ``Query()`` reads them, and refused as it refuses them.
+
+    That looks at each of the model's fields in Python: 0.3 ms, a tenth of what the server does for a search.
+    """
+    given = request.query_params
+    values = {name: given.getlist(name) if name in _SEVERAL else given[name] for name in given}
+    try:
+        return SearchParameters.model_validate(values)
+    except ValidationError as refused:
+        found = refused.errors(include_url=False)
+        raise RequestValidationError([error | {"loc": ("query", *error["loc"])} for error in found]) from None
 
 
 class WaitRequest(Model):
@@ -86,7 +109,10 @@ class _Search:
     def __init__(self, service: SearchService) -> None:
         self._service = service
 
-    async def find(self, principal: Who, asked: Annotated[SearchParameters, Query()]) -> Response:
+    async def documented(self, principal: Who, asked: Annotated[SearchParameters, Query()]) -> Response:
+        return await self.find(principal, asked)
+
+    async def find(self, principal: Who, asked: Annotated[SearchParameters, Depends(in_one_step)]) -> Response:
         request = SearchRequest.model_construct(**{name: getattr(asked, name) for name in SearchRequest.model_fields})
         return await self._answer(principal, request, asked.wait)
 
@@ -96,14 +122,15 @@ class _Search:
     async def similar(self, principal: Who, id: Id, limit: Limit = 10) -> Response:
         return encoded(await self._service.similar(principal, id, limit))
 
-    async def status(self) -> Response:
-        return encoded(await self._service.status())
+    async def status(self, principal: Who) -> Response:
+        # Whoever runs the instance sees all of it, everybody else their own part.
+        return encoded(await self._service.status(None if OPERATOR in principal.scopes else principal))
 
     async def check(self) -> Response:
         return encoded(await self._service.check())
 
-    async def rebuild(self, asked: Rebuilt) -> Response:
-        return encoded(await self._service.rebuild(asked), 202)
+    async def rebuild(self, principal: Who, asked: Rebuilt) -> Response:
+        return encoded(await self._service.rebuild(asked, principal), 202)
 
     async def cancel(self) -> Response:
         return encoded(await self._service.cancel_rebuild())
@@ -120,7 +147,9 @@ def router(service: SearchService) -> Router:
     """`/v1/search` with its indexes, and `/v1/memories/{id}/similar`."""
     handlers = _Search(service)
     routes = Router(tags=["search"])
-    routes.get("/v1/search", **_FIND)(handlers.find)
+    # The first that fits answers; the second is its description.
+    routes.get("/v1/search", dependencies=_READ, include_in_schema=False)(handlers.find)
+    routes.get("/v1/search", **_FIND)(handlers.documented)
     routes.post("/v1/search", **_POST)(handlers.post)
     routes.get("/v1/memories/{id}/similar", **_SIMILAR)(handlers.similar)
     routes.get("/v1/search/status", **_STATUS)(handlers.status)
@@ -149,7 +178,7 @@ _INDEXED = {
     }
 }
 _READ = [requires("search:read")]
-_ADMIN = [requires("search:admin")]
+_ADMIN = [requires(OPERATOR)]
 _LANGUAGE = (
     '`q` is free text with `"phrases"`, `-words`, and filters: `kind:` `project:` `tag:` `author:` (also `@me`)'
     " `team:` `source:` `privacy:` `status:` `before:` `after:` `as_of:`; values may be quoted, `-kind:note` excludes,"

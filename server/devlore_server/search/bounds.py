@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from devlore.problems import Invalid
 from devlore.types import Memory, SearchRequest, Status
@@ -50,10 +49,9 @@ class Bounds:
 
     def admit(self, memory: Memory) -> bool:
         """Whether a fresh row still is within the bounds, whatever an index remembers of it."""
-        values = _values_of(memory)
-        if any(wanted and not values[name] & set(wanted) for name, wanted in _named(self.wanted)):
+        if any(_values(memory, name).isdisjoint(wanted) for name, wanted in _named(self.wanted)):
             return False
-        if any(values[name] & set(unwanted) for name, unwanted in _named(self.unwanted)):
+        if any(not _values(memory, name).isdisjoint(unwanted) for name, unwanted in _named(self.unwanted)):
             return False
         low, high = self.wanted.occurred
         if (low and memory.occurred_at < low) or (high and memory.occurred_at >= high):
@@ -98,18 +96,21 @@ def _named(filters: Filters) -> list[tuple[str, tuple[str, ...]]]:
     return [(name, tuple(values)) for name in VALUE_FIELDS if (values := getattr(filters, name))]
 
 
-def _values_of(memory: Memory) -> dict[str, set[str]]:
-    author = memory.source.author if memory.source else None
-    return {
-        "kind": {memory.kind},
-        "project": {memory.project} if memory.project else set(),
-        "tag": set(memory.tags),
-        "author": {*(author_names(author) if author else ()), str(memory.created_by)},
-        "team": {str(memory.team_id)} if isinstance(memory.team_id, UUID) else set(),
-        "source": {memory.source.connector} if memory.source else set(),
-        "privacy": {memory.privacy.value},
-        "status": {memory.status.value},
-    }
+def _values(memory: Memory, name: str) -> set[str]:
+    """What a memory has of one field, as filters name it."""
+    source = memory.source
+    match name:
+        case "tag":
+            return set(memory.tags)
+        case "author":
+            return {*(author_names(source.author) if source and source.author else ()), str(memory.created_by)}
+        case "team":
+            return set() if memory.team_id is None else {str(memory.team_id)}
+        case "source":
+            return {source.connector} if source else set()
+        case _:
+            held = getattr(memory, name)
+            return set() if held is None else {str(held)}
 
 
 def _valid_at(memory: Memory, moment: datetime) -> bool:

@@ -6,8 +6,9 @@ from typing import Self
 
 import httpx2
 
-from devlore_server.kit.auth import HEADER, SERVER, sign
+from devlore_server.kit.auth import SERVER
 from devlore_server.kit.clock import Clock, utc_now
+from devlore_server.kit.signing import SignedAs
 
 _GRACE = 2.0
 """Seconds an answer may take longer than the wait it was asked for."""
@@ -24,9 +25,9 @@ class IndexingClient:
         clock: Clock = utc_now,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        self._secret = secret
-        self._clock = clock
-        self._http = httpx2.AsyncClient(base_url=base_url, transport=transport, trust_env=False)
+        self._http = httpx2.AsyncClient(
+            base_url=base_url, transport=transport, trust_env=False, auth=SignedAs(SERVER, secret, clock)
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -40,11 +41,8 @@ class IndexingClient:
 
     async def wait(self, timeout: float) -> list[str]:
         """See `ports.Indexing`. Never raises: the write that the caller waits behind is committed."""
-        headers = {HEADER: sign(SERVER, self._secret, self._clock())}
         try:
-            answer = await self._http.post(
-                "/internal/search/wait", json={"timeout": timeout}, headers=headers, timeout=timeout + _GRACE
-            )
+            answer = await self._http.post("/internal/search/wait", json={"timeout": timeout}, timeout=timeout + _GRACE)
             answer.raise_for_status()
             behind = answer.json()["behind"]
         except (httpx2.HTTPError, ValueError, KeyError, TypeError):

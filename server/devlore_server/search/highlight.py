@@ -35,7 +35,8 @@ class Marker:
         self._pairs = list(terms.han_pairs) or list(terms.han)
         self._phrases = [pattern for phrase in phrases if (pattern := _phrase(phrase)) is not None]
         self._stem = _stemmer(analyser.language)
-        self._known: dict[str, list[Span]] = {}
+        self._matching: dict[str, list[Span]] = {}
+        self._other: set[str] = set()
 
     def highlights(self, memory: Memory, passage: Span | None = None) -> list[Highlight]:
         """The title if it matched, and the body's best excerpt; `passage` is where the body was nearest in meaning."""
@@ -86,11 +87,15 @@ class Marker:
 
     def _words(self, text: str) -> Iterator[Span]:
         # Each different word is looked at once, its places are found by the much faster str.find.
-        for word in set(_WORD.findall(text)):
-            inside = self._known.get(word)
-            if inside is None:
-                inside = self._known[word] = self._inside(word)
-            for start, end in _occurrences(text, word) if inside else ():
+        words = set(_WORD.findall(text)) - self._other
+        for word in words - self._matching.keys():
+            if inside := self._inside(word):
+                self._matching[word] = inside
+            else:
+                self._other.add(word)
+        for word in words & self._matching.keys():
+            inside = self._matching[word]
+            for start, end in _occurrences(text, word):
                 if not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()):
                     yield from ((start + first, start + last) for first, last in inside)
 

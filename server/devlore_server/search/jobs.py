@@ -10,6 +10,7 @@ from devlore_server.search.models import Models
 from devlore_server.search.rebuild import LexicalRebuild, VectorRebuild
 from devlore_server.search.replica import LexicalReplica
 from devlore_server.search.service import SearchService
+from devlore_server.search.store import SearchStore
 
 LOOK_SECONDS = 5.0
 DROP_EVERY = 12
@@ -24,12 +25,14 @@ class SearchJobs:
     def __init__(
         self,
         service: SearchService,
+        store: SearchStore,
         replica: LexicalReplica,
         models: Models,
         lexical_rebuild: LexicalRebuild,
         vector_rebuild: VectorRebuild,
     ) -> None:
         self._service = service
+        self._store = store
         self._replica = replica
         self._models = models
         self._lexical_rebuild = lexical_rebuild
@@ -37,7 +40,7 @@ class SearchJobs:
 
     async def open(self) -> None:
         """Make the indexes answer as far as they can, quickly; call before consumers run."""
-        if not await self._replica.open():
+        if not await self._replica.open(await self._store.lineage()):
             with suppress(Exception):  # the job tries again; a start must not fail for what heals itself
                 await self._lexical_rebuild.prepare()
                 await self._lexical_rebuild.fill_if_small()

@@ -1,7 +1,7 @@
 """Owns the legs of a search: each asks one index within a deadline; a late one is named, not waited for."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
@@ -16,15 +16,15 @@ from devlore_server.search.analysis import Analyser
 from devlore_server.search.bounded import ListingIndex
 from devlore_server.search.bounds import Bounds
 from devlore_server.search.embedder import Vectors
-from devlore_server.search.lexical import IndexUnusable, LexicalMatches
+from devlore_server.search.lexical import IndexUnusable, LexicalMatches, Match
 from devlore_server.search.models import Models
 from devlore_server.search.place import Listed
-from devlore_server.search.rank import MEMORY_ARM, PASSAGE_ARM, VECTOR_ARM, Arm, Found
+from devlore_server.search.rank import MEMORY_ARM, PASSAGE_ARM, VECTOR_ARM, Arm
 from devlore_server.search.replica import LexicalReplica
 from devlore_server.search.vectors import VectorIndex, VectorMatch, VectorModel, VectorQuery
 
 LEXICAL, VECTOR = "lexical", "vector"
-T = TypeVar("T")
+M = TypeVar("M", Match, VectorMatch)
 
 _DEGRADED = Counter(
     "devlore_search_degraded_legs", "Legs that did not answer a search in time.", ["leg"], registry=REGISTRY
@@ -82,10 +82,11 @@ class Legs:
             await self._within(LEXICAL, lambda: self._list(question, answers), answers)
             return answers
         async with asyncio.TaskGroup() as group:
-            if LEXICAL in question.names:
-                group.create_task(self._within(LEXICAL, lambda: self._words(question, answers), answers))
+            # The one that waits for another process first: the other then runs meanwhile.
             if VECTOR in question.names:
                 group.create_task(self._within(VECTOR, lambda: self._meaning(question, answers), answers))
+            if LEXICAL in question.names:
+                group.create_task(self._within(LEXICAL, lambda: self._words(question, answers), answers))
             if question.facets:
                 group.create_task(self._within("facets", lambda: self._count(question, answers), answers))
         return answers
@@ -138,8 +139,8 @@ class Legs:
         matches = await self._vectors.nearest(model, question.who, query, depth)
         if textual and matches:
             matches = await self._satisfying(question, matches)
-        kept = [match for match in matches if match.id != question.but][: question.depth]
-        answers.arms.append(Arm(VECTOR_ARM, [Found(match.id, match.score, match.passage) for match in kept]))
+        kept = _but(question, matches)
+        answers.arms.append(Arm(VECTOR_ARM, kept))
         answers.spans = {match.id: match.span for match in kept}
 
     async def _satisfying(self, question: Question, matches: list[VectorMatch]) -> list[VectorMatch]:
@@ -159,6 +160,12 @@ def _word_arms(found: LexicalMatches, question: Question) -> list[Arm]:
         (MEMORY_ARM, found.memories, found.memory_ceiling),
         (PASSAGE_ARM, found.passages, found.passage_ceiling),
     ):
-        kept = [Found(match.id, match.score, match.passage) for match in matches if match.id != question.but]
-        arms.append(Arm(name, kept[: question.depth], ceiling, counted=True))
+        arms.append(Arm(name, _but(question, matches), ceiling, counted=True))
     return arms
+
+
+def _but(question: Question, matches: Sequence[M]) -> Sequence[M]:
+    """As many matches as were asked for, without the one that must not be a hit."""
+    if question.but is not None:
+        matches = [match for match in matches if match.id != question.but]
+    return matches[: question.depth]

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 Key = tuple[UUID, UUID]
@@ -89,8 +89,7 @@ class LexicalQuery:
     filters: Filters = field(default_factory=Filters)
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A memory one arm found. `passage` is the ordinal of its best passage, None from the memory arm."""
 
     id: UUID

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 MEMORY_ARM, PASSAGE_ARM, VECTOR_ARM = "lexical.memory", "lexical.passage", "vector"
@@ -30,13 +32,13 @@ _COMPARED_CHARS = 1_200
 _WORD = re.compile(r"\w+")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A memory an arm found; `passage` is the ordinal of the passage that matched, where the arm knows it."""
+class Found(Protocol):
+    """A memory an arm found, as each index has it."""
 
-    id: UUID
-    score: float
-    passage: int | None = None
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def score(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +70,23 @@ class ArmScore:
     contribution: float
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """A memory in the fused order with everything that explains its place. `score` is relevance times the factors."""
+class Ranked(NamedTuple):
+    """A memory in the fused order with everything that explains its place. `score` is relevance times the factors.
+
+    A tuple, as a hundred are made for each search and ten are shown.
+    """
 
     id: UUID
     score: float
     relevance: float
-    arms: tuple[ArmScore, ...]
-    passage: int | None = None
-    factors: Mapping[str, float] = field(default_factory=dict)
+    columns: Sequence["_Column"] = ()
+    factors: Mapping[str, float] = MappingProxyType({})
     duplicates: int = 0
+
+    @property
+    def arms(self) -> tuple[ArmScore, ...]:
+        """What each arm said of it; their contributions add up to the relevance."""
+        return tuple(column.of(self.id) for column in self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +108,14 @@ def fuse(arms: Sequence[Arm], weights: Mapping[str, float] = WEIGHTS) -> list[Ra
     one memory with a rare identifier stands out. Word arms weigh more where their scores fall off steeply, the sign of
     a well posed query (query performance prediction; Shtok et al. 2012). Relevance lies between 0 and 1.
     """
-    present = [arm for arm in arms if arm.found and weights.get(arm.name, 0.0) > 0]
+    # Arms come as their indexes answer; neither sums of floats nor an explanation should depend on who was first.
+    present = sorted((arm for arm in arms if arm.found and weights.get(arm.name, 0.0) > 0), key=lambda arm: arm.name)
     shares = _shares(present, weights)
     columns = [_column(arm, share) for arm, share in zip(present, shares, strict=True)]
-    ids = {found.id for arm in present for found in arm.found}
-    ranked = [_ranked(id, columns) for id in ids]
-    return sorted(ranked, key=lambda hit: (-hit.score, hit.id))
+    # By number: a UUID computes its hash anew each time, in Python.
+    ids = {found.id.int: found.id for arm in present for found in arm.found}
+    order = [(-sum([column.worth.get(number, column.absent) for column in columns]), number) for number in ids]
+    return [Ranked(ids[number], -worse, -worse, columns) for worse, number in sorted(order)]
 
 
 def adjust(ranked: Iterable[Ranked], traits: Mapping[UUID, Traits], now: datetime) -> list[Ranked]:
@@ -125,25 +135,23 @@ def collapse(ranked: Sequence[Ranked], texts: Mapping[UUID, str]) -> list[Ranked
             kept.append(hit)
             sketches.append(sketch)
         else:
-            kept[twin] = replace(kept[twin], duplicates=kept[twin].duplicates + hit.duplicates + 1)
+            kept[twin] = kept[twin]._replace(duplicates=kept[twin].duplicates + hit.duplicates + 1)
     return kept
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """One arm ready to be summed: places by id and what a memory it does not have gets."""
+    """One arm ready to be summed: contributions by the id's number, and what a memory it does not have gets."""
 
     arm: Arm
-    share: float
-    places: Mapping[UUID, tuple[int, Found]]
+    worth: Mapping[int, float]
     absent: float
 
     def of(self, id: UUID) -> ArmScore:
-        place = self.places.get(id)
-        if place is None:
-            return ArmScore(self.arm.name, None, None, self.absent)
-        rank, found = place
-        return ArmScore(self.arm.name, rank, found.score, self.share * _scaled(found.score, self.arm.ceiling))
+        for rank, found in enumerate(self.arm.found, start=1):
+            if found.id == id:
+                return ArmScore(self.arm.name, rank, found.score, self.worth[id.int])
+        return ArmScore(self.arm.name, None, None, self.absent)
 
 
 def _shares(arms: Sequence[Arm], weights: Mapping[str, float]) -> list[float]:
@@ -163,25 +171,13 @@ def _selectivity(arm: Arm) -> float:
 
 
 def _column(arm: Arm, share: float) -> _Column:
-    places = {found.id: (rank, found) for rank, found in reversed(list(enumerate(arm.found, start=1)))}
+    worth = {found.id.int: share * _scaled(found.score, arm.ceiling) for found in arm.found}
     lowest = 0.0 if arm.exhausted else min(found.score for found in arm.found)
-    return _Column(arm, share, places, share * _scaled(lowest, arm.ceiling))
+    return _Column(arm, worth, share * _scaled(lowest, arm.ceiling))
 
 
 def _scaled(score: float, ceiling: float) -> float:
     return min(1.0, max(0.0, score / ceiling)) if ceiling > 0 else 0.0
-
-
-def _ranked(id: UUID, columns: Sequence[_Column]) -> Ranked:
-    scores = tuple(column.of(id) for column in columns)
-    relevance = sum(score.contribution for score in scores)
-    located = [
-        (score.contribution, place[1].passage)
-        for score, column in zip(scores, columns, strict=True)
-        if (place := column.places.get(id)) is not None and place[1].passage is not None
-    ]
-    passage = max(located, key=lambda pair: pair[0])[1] if located else None
-    return Ranked(id, relevance, relevance, scores, passage)
 
 
 def _adjusted(hit: Ranked, traits: Traits | None, now: datetime) -> Ranked:
@@ -198,7 +194,7 @@ def _adjusted(hit: Ranked, traits: Traits | None, now: datetime) -> Ranked:
     for factor in factors.values():
         product *= factor
     bounded = min(1 + LARGEST_FACTOR, max(1 - LARGEST_FACTOR, product))
-    return replace(hit, score=hit.relevance * bounded, factors=factors)
+    return hit._replace(score=hit.relevance * bounded, factors=factors)
 
 
 class _Sketch:

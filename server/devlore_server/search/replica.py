@@ -1,7 +1,8 @@
 """Owns this process's copy of the lexical index: its folder, the cursor beside it, and its replacement by a new one.
 
-Layout below `root`: `current.json` names the folder that answers and how far it has read; every other folder is
-rubbish of a rebuild that did not end. Everything can be deleted at any time, it is built again from the rows.
+Layout below `root`: `current.json` names the folder that answers, how far it has read and of which line of rows it is;
+every other folder is rubbish of a rebuild that did not end. Everything can be deleted at any time, it is built again
+from the rows.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
+from uuid import UUID
 
 import structlog
 
@@ -40,6 +42,7 @@ class LexicalReplica:
         self._folder: Path | None = None
         self._building_folder: Path | None = None
         self._position = START
+        self._lineage: UUID | None = None
         self._writing = asyncio.Lock()
         self._searchers = ThreadPoolExecutor(2, thread_name_prefix="lexical-search")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="lexical-write")
@@ -50,8 +53,12 @@ class LexicalReplica:
         self.answering = asyncio.Event()
         """Set once an index answers."""
 
-    async def open(self) -> bool:
-        """Open what is on disk; False where nothing there can answer, which takes a rebuild. `fault` says why."""
+    async def open(self, lineage: UUID) -> bool:
+        """Open what is on disk; False where nothing there can answer, which takes a rebuild. `fault` says why.
+
+        An index of rows of another `lineage` (the database was restored since, or is another) cannot.
+        """
+        self._lineage = lineage
         found = await self.write(self._open)
         if found:
             self.answering.set()
@@ -171,6 +178,8 @@ class LexicalReplica:
             noted = json.loads((self._root / _POINTER).read_text())
             folder = self._root / str(noted["folder"])
             position = Position(int(noted["xid"]), int(noted["seq"]))
+            if noted["lineage"] != str(self._lineage):
+                raise IndexUnusable("it was made from other rows")
             if not any(folder.iterdir()):
                 raise IndexUnusable(f"{folder} is empty")
             self.current = self._open_index(folder)
@@ -194,7 +203,12 @@ class LexicalReplica:
         if self._folder is None:
             return
         half = self._root / f"{_POINTER}.new"
-        noted = {"folder": self._folder.name, "xid": self._position.xid, "seq": self._position.seq}
+        noted = {
+            "folder": self._folder.name,
+            "xid": self._position.xid,
+            "seq": self._position.seq,
+            "lineage": str(self._lineage),
+        }
         with suppress(FileNotFoundError):
             half.write_text(json.dumps(noted))
             half.replace(self._root / _POINTER)

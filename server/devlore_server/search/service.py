@@ -11,6 +11,8 @@ from prometheus_client import Histogram
 
 from devlore.problems import NotFound, Problem
 from devlore.types import CheckResult, Memory, RebuildRequest, SearchPage, SearchRequest, SearchStatus
+from devlore_server.kit import audit
+from devlore_server.kit.audit import Leaf
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.clock import Clock, utc_now
 from devlore_server.kit.log import Consumer, EventLog
@@ -30,7 +32,7 @@ from devlore_server.search.query import parse
 from devlore_server.search.rank import DEPTH
 from devlore_server.search.rebuild import LexicalRebuild, VectorRebuild
 from devlore_server.search.replica import LexicalReplica
-from devlore_server.search.state import LEXICAL_INDEX, VECTOR_INDEX, Gauges, describe
+from devlore_server.search.state import LEXICAL_INDEX, VECTOR_INDEX, Gauges, describe, narrowed
 from devlore_server.search.vectors import VectorIndex
 
 LISTED = 100
@@ -146,17 +148,21 @@ class SearchService:
         # A lexical index that is built for the first time has read the log before it has the rows.
         return behind if answering else sorted({*behind, LEXICAL_INDEX})
 
-    async def status(self) -> SearchStatus:
-        """How far each index is, what holds it up, and how a rebuild is going."""
-        return await describe(
-            self._parts.replica,
-            self._parts.vectors,
-            self._parts.models,
+    async def status(self, who: Principal | None = None) -> SearchStatus:
+        """How far each index is, what holds it up, how a rebuild is going; with `who`, what that caller may know."""
+        parts = self._parts
+        status = await describe(
+            parts.replica,
+            parts.vectors,
+            parts.models,
             self._consumers,
-            self._parts.lexical_rebuild,
-            self._parts.vector_rebuild,
-            self._parts.gauges,
+            parts.lexical_rebuild,
+            parts.vector_rebuild,
+            parts.gauges,
         )
+        if who is None:
+            return status
+        return await narrowed(status, who, parts.replica, parts.vectors, parts.models, self._consumers)
 
     async def check(self) -> CheckResult:
         """Compare the rows with every index; what differs is named, twenty ids of each kind."""
@@ -176,12 +182,15 @@ class SearchService:
         behind = {one.name: (await one.lag(), await one.parked()) for one in self._consumers}
         return judged(rows, indexes, behind)
 
-    async def rebuild(self, request: RebuildRequest) -> SearchStatus:
+    async def rebuild(self, request: RebuildRequest, who: Principal | None = None) -> SearchStatus:
         """Begin to build the indexes again from the rows, in the background; the old ones answer until then.
 
-        With `embedder`, only vectors are built, of that model. Raises Conflict while a rebuild runs,
-        EmbedderUnavailable when the model cannot be used.
+        With `embedder`, only vectors are built, of that model. That `who` asked for it is audited, whatever comes of
+        it. Raises Conflict while a rebuild runs, EmbedderUnavailable when the model cannot be used.
         """
+        if who is not None:
+            async with self._parts.log.database.transaction(who) as connection:
+                await audit.append(connection, who, Leaf("search.rebuild_requested"))
         models = self._parts.models
         spec = request.embedder or (models.active.model.spec if models.active else models.configured)
         await self._parts.vector_rebuild.begin(spec)

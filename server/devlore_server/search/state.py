@@ -5,7 +5,11 @@ from dataclasses import asdict
 from typing import Any
 
 from devlore.types import IndexStatus, SearchStatus
+from devlore_server.kit.auth import Principal
 from devlore_server.kit.log import Consumer
+from devlore_server.search.bounded import NO_FILTERS
+from devlore_server.search.bounds import Bounds
+from devlore_server.search.lexical import IndexUnusable
 from devlore_server.search.models import Models
 from devlore_server.search.progress import Progress
 from devlore_server.search.rebuild import LexicalRebuild, VectorRebuild
@@ -40,6 +44,48 @@ async def describe(
     return SearchStatus(
         indexes=[lexical, vector], embedder=active, rebuild=await _rebuild(vector_rebuild, lexical_rebuild)
     )
+
+
+async def narrowed(
+    status: SearchStatus,
+    who: Principal,
+    replica: LexicalReplica,
+    vectors: VectorIndex,
+    models: Models,
+    consumers: Sequence[Consumer],
+) -> SearchStatus:
+    """What of the state of the instance is for one caller: their own memories, nothing of what others remember."""
+    waiting = {consumer.name: await consumer.lag_seen(who) for consumer in consumers}
+    held = {
+        LEXICAL_INDEX: await _words_seen(replica, who),
+        VECTOR_INDEX: await vectors.seen(models.active.model, who) if models.active else 0,
+    }
+    return SearchStatus(
+        indexes=[
+            IndexStatus(
+                name=one.name,
+                state="ready" if one.state == "catching-up" and not waiting.get(one.name) else one.state,
+                documents=held[one.name],
+                lag=waiting.get(one.name, 0),
+                parked=0,
+                model=one.model,
+            )
+            for one in status.indexes
+        ],
+        # One that is not loaded yet is known by its setting, which may hold an address.
+        embedder=status.embedder if models.active else "",
+        rebuild=None,
+    )
+
+
+async def _words_seen(replica: LexicalReplica, who: Principal) -> int:
+    everything = Bounds(NO_FILTERS).lexical(who, "")
+    try:
+        # Each memory has one privacy, so these counts add up to all of them.
+        counted = await replica.search(lambda index: index.facets(everything, ["privacy"]))
+    except IndexUnusable:
+        return 0
+    return sum(counted["privacy"].values())
 
 
 async def _lexical(

@@ -1,10 +1,12 @@
 """Owns the search service's own rows: generations of the vector index, and the one rebuild."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from psycopg.errors import LockNotAvailable
 from psycopg.types.json import Jsonb
 
 from devlore_server.kit.db import Database, row, rows
@@ -26,10 +28,16 @@ class Rebuild:
 
 
 class SearchStore:
-    """Reads and writes of `search.model` and `search.rebuild`, which hold no tenant's data."""
+    """Reads and writes of `search.model`, `search.rebuild` and `search.lineage`, which hold no tenant's data."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def lineage(self) -> UUID:
+        """Which line of rows this database holds; another one after every restore."""
+        found = await self._database.statement("SELECT id FROM search.lineage")
+        assert found is not None
+        return UUID(str(found["id"]))
 
     async def models(self) -> list[VectorModel]:
         """Every generation, oldest first."""
@@ -72,9 +80,10 @@ class SearchStore:
             )
 
     async def drop(self, model: VectorModel) -> None:
-        """Drop a retired generation's vectors."""
-        async with self._database.transaction(None) as connection:
-            await connection.execute("SELECT search.drop_model(%s::smallint)", (model.id,))
+        """Drop a retired generation's vectors; not while somebody reads all of them (a backup)."""
+        with suppress(LockNotAvailable):
+            async with self._database.transaction(None) as connection:
+                await connection.execute("SELECT search.drop_model(%s::smallint)", (model.id,))
 
     async def rebuild(self) -> Rebuild | None:
         """The running or last rebuild."""

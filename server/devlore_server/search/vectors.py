@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from devlore_server.kit.auth import Principal
@@ -73,8 +73,7 @@ class VectorQuery:
     unwanted: Filters = NO_FILTERS
 
 
-@dataclass(frozen=True, slots=True)
-class VectorMatch:
+class VectorMatch(NamedTuple):
     """A memory with the cosine similarity of its best passage and where that stands in the body."""
 
     id: UUID
@@ -123,6 +122,9 @@ class VectorIndex(Protocol):
 
     async def sizes(self, model: VectorModel) -> tuple[int, int]:
         """How many memories and passages a generation holds, over all organisations."""
+
+    async def seen(self, model: VectorModel, who: Principal) -> int:
+        """How many memories that `who` may see a generation holds."""
 
     async def contents(self, model: VectorModel) -> Contents:
         """Everything a generation holds."""

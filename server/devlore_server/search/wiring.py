@@ -101,4 +101,4 @@ def assemble(
         Consumer(log, SEARCH_VECTOR.consumer, SEARCH_VECTOR.types, reactions.index_meaning, busy_batch=VECTOR_BATCH),
     )
     service.follow(consumers)
-    return Search(service, SearchJobs(service, replica, models, words, meaning), consumers, replica, models)
+    return Search(service, SearchJobs(service, store, replica, models, words, meaning), consumers, replica, models)

@@ -170,6 +170,7 @@ def near_duplicates_event(change: Change, found: Sequence[tuple[UUID, float]], n
         organisation_id=change.organisation,
         subject=change.id,
         version=change.version,
+        audience=change.memory.created_by,
         occurred_at=now,
         data=data.model_dump(mode="json"),
     )

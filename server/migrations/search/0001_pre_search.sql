@@ -34,6 +34,15 @@ CREATE TABLE search.rebuild (
 );
 GRANT SELECT, INSERT, UPDATE ON search.rebuild TO devlore_app;
 
+-- Which line of rows the indexes were made from. A restore begins another: what was indexed before says nothing of it.
+-- No tenant data.
+CREATE TABLE search.lineage (
+    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    id       uuid    NOT NULL DEFAULT gen_random_uuid()
+);
+INSERT INTO search.lineage DEFAULT VALUES;
+GRANT SELECT ON search.lineage TO devlore_app;
+
 -- What filters look at, and the version that is indexed. A deleted memory stays as a tombstone (`live` false, no
 -- attributes), so that an older event that comes late finds a newer version.
 CREATE TABLE search.document (
@@ -121,9 +130,10 @@ BEGIN
 END
 $$;
 
--- Drop the vectors of a generation that no longer answers.
+-- Drop the vectors of a generation that no longer answers. It does not wait for a backup that reads them: every search
+-- would have to wait behind it.
 CREATE FUNCTION search.drop_model(number smallint) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, search
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, search SET lock_timeout = '1s'
 AS $$
 BEGIN
     IF EXISTS (SELECT FROM search.model m WHERE m.id = number AND m.state = 'active') THEN
@@ -179,10 +189,10 @@ $$;
 
 -- The passages nearest to a vector that the holder of `audiences` may see: ids, places and scores only, never text.
 -- `only_active` leaves out what no longer holds without a join; `wanted` and `unwanted` bound the documents.
--- `width` (a dimension) uses the HNSW index of vectors that long, null scans exactly.
+-- `width` (a dimension) uses the HNSW index of vectors that long, null scans exactly; `exact` says what was done.
 CREATE FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer,
                                only_active boolean, wanted jsonb, unwanted jsonb, width integer)
-RETURNS TABLE (memory_id uuid, score real, ordinal smallint, starts integer, ends integer)
+RETURNS TABLE (memory_id uuid, score real, ordinal smallint, starts integer, ends integer, exact boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, search SET jit = off SET hnsw.iterative_scan = relaxed_order
 SET hnsw.ef_search = 100 SET hnsw.max_scan_tuples = 20000
@@ -209,7 +219,8 @@ BEGIN
             INTO chosen USING target, wanted, unwanted, tenant, of_model, audiences, most;
         IF coalesce(cardinality(chosen), 0) <= 4000 THEN
             RETURN QUERY
-                SELECT p.memory_id, (-(p.embedding OPERATOR(public.<#>) target))::real, p.ordinal, p.starts, p.ends
+                SELECT p.memory_id, (-(p.embedding OPERATOR(public.<#>) target))::real, p.ordinal, p.starts, p.ends,
+                       true
                 FROM search.passage p
                 WHERE p.organisation_id = tenant AND p.model = of_model AND p.access = ANY (audiences)
                   AND p.memory_id = ANY (chosen) AND (p.active OR NOT only_active)
@@ -222,10 +233,10 @@ BEGIN
         bounds := ' AND p.active' || bounds;
     END IF;
     RETURN QUERY EXECUTE
-        'SELECT p.memory_id, (-' || distance || ')::real, p.ordinal, p.starts, p.ends FROM search.passage p'
+        'SELECT p.memory_id, (-' || distance || ')::real, p.ordinal, p.starts, p.ends, $8 FROM search.passage p'
         ' WHERE p.organisation_id = $4 AND p.model = $5 AND p.access = ANY ($6)' || bounds
         || ' ORDER BY ' || distance || ' LIMIT $7'
-    USING target, wanted, unwanted, tenant, of_model, audiences, most;
+    USING target, wanted, unwanted, tenant, of_model, audiences, most, width IS NULL;
 END
 $$;
 

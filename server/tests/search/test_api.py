@@ -15,6 +15,7 @@ from devlore_server.kit.auth import Principal
 from devlore_server.kit.http import SignedCallers, admit, install
 from devlore_server.search.api import internal_router, router
 from devlore_server.search.client import IndexingClient
+from tests.kit.audited import leaves
 from tests.search.conftest import SECRET, Desk
 
 
@@ -88,7 +89,9 @@ async def test_a_bad_query_carries_its_position(client: httpx2.AsyncClient) -> N
     assert members["suggestion"] == "tag"
 
 
-async def test_similar_status_check_and_rebuild(client: httpx2.AsyncClient, desk: Desk, who: Principal) -> None:
+async def test_similar_status_check_and_rebuild(
+    client: httpx2.AsyncClient, desk: Desk, who: Principal, owner_url: str
+) -> None:
     one = await desk.add(who, "Walnut cake", "with walnuts and sugar")
     two = await desk.add(who, "Walnut bread", "with walnuts and flour")
     await desk.settled()
@@ -104,6 +107,8 @@ async def test_similar_status_check_and_rebuild(client: httpx2.AsyncClient, desk
     assert begun.json()["rebuild"]["state"] in ("running", "done")
     refused = await client.post("/v1/search/rebuild", json={"embedder": "unheard-of"})
     assert refused.status_code in (409, 503)
+    asked = [row["action"] for row in leaves(owner_url) if row["action"].startswith("search.")]
+    assert asked == ["search.rebuild_requested"] * 2
 
 
 async def test_scopes_are_required(client: httpx2.AsyncClient) -> None:

@@ -103,6 +103,7 @@ async def test_a_poisoned_event_is_set_aside_and_the_others_go_on(desk: Desk, wh
         organisation_id=who.organisation,
         subject=new_id(),
         version=1,
+        audience=who.organisation,
         occurred_at=utc_now(),
         data={"memory": {"title": "this is no memory"}},
     )
@@ -284,6 +285,7 @@ async def test_events_of_before_an_erasure_bring_nothing_back(desk: Desk, who: P
         organisation_id=who.organisation,
         subject=memory.id,
         version=memory.version,
+        audience=who.organisation,
         occurred_at=utc_now(),
         data={"memory": json.loads(memory.model_dump_json())},
     )

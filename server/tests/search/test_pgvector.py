@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import LiteralString
 from uuid import UUID
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from devlore_server.kit.auth import NIL, Principal
 from devlore_server.kit.db import Database, row, system
 from devlore_server.kit.ids import new_id
-from devlore_server.search.backends.pgvector import PgVectors, pooled_passages
+from devlore_server.search.backends.pgvector import HalfVector, PgVectors, pooled_passages
 from devlore_server.search.embedder import Vectors, normalised
 from devlore_server.search.lexical import Filters
 from devlore_server.search.store import SearchStore
@@ -169,6 +170,28 @@ async def test_every_partition_is_behind_forced_row_level_security(
             " AND NOT (relrowsecurity AND relforcerowsecurity)"
         )
         assert await cursor.fetchall() == []
+
+
+async def test_an_answer_says_whether_every_memory_within_the_bounds_was_measured(
+    database: Database, model: VectorModel, who: Principal
+) -> None:
+    index = PgVectors(database)
+    kinds = ["tip"] * 3 + ["note"] * 30
+    await put(database, index, model, who, *(document(who.organisation, some(1), kind=kind) for kind in kinds))
+    vector = HalfVector(some(1)[0])
+
+    async def measured(wanted: str, width: int | None) -> set[tuple[int, bool]]:
+        query: LiteralString = (
+            "SELECT count(*) OVER (), exact"
+            " FROM search.nearest(%s, %s, %s::smallint, %s::public.halfvec, 50, true, %s, '{}', %s)"
+        )
+        return set(
+            await database.tuples(query, (who.organisation, [who.organisation], model.id, vector, wanted, width))
+        )
+
+    assert await measured('{"kind": ["tip"]}', WIDTH) == {(3, True)}, "few were measured one by one, not walked to"
+    assert await measured("{}", None) == {(33, True)}
+    assert {exact for _, exact in await measured("{}", WIDTH)} == {False}
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 9)), min_size=1, max_size=30))

@@ -1,12 +1,17 @@
 """Owns the vector index in PostgreSQL: halfvec passages, exact scans for few, HNSW for many."""
 
+import struct
 import time
 from collections.abc import Collection, Sequence
+from operator import itemgetter
 from typing import Any, LiteralString
 from uuid import UUID
 
 import numpy as np
 import orjson
+from psycopg import adapters
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 from psycopg.types.json import Jsonb
 
 from devlore_server.kit.auth import Principal
@@ -39,7 +44,7 @@ _REACH_SECONDS = 60.0
 _REACH_ENTRIES = 10_000
 _PAGE = 5_000
 _NEAREST: LiteralString = (
-    "SELECT memory_id, score, ordinal, starts, ends"
+    "SELECT memory_id, score, ordinal, starts, ends, exact"
     " FROM search.nearest(%s, %s, %s::smallint, %s::public.halfvec, %s, %s, %s, %s, %s)"
 )
 _REACH: LiteralString = "SELECT search.reach(%s, %s::uuid[], %s::smallint, %s) AS passages"
@@ -103,8 +108,8 @@ class PgVectors:
 
     async def nearest(self, model: VectorModel, who: Principal, query: VectorQuery, limit: int) -> list[VectorMatch]:
         """The best `limit` memories `who` may see, fewer only where fewer are visible within the bounds."""
-        audiences = [who.organisation, *who.teams, who.person]
-        vector = _text(query.vector)
+        audiences = who.audiences
+        vector = HalfVector(query.vector)
         bounds = [_bounds(side) for side in (query.wanted, query.unwanted)]
         wanted, unwanted = (Jsonb(side, dumps=orjson.dumps) for side in bounds)
         exact_below = self._exact_bounded_below if any(bounds) else self._exact_below
@@ -118,7 +123,8 @@ class PgVectors:
                 (who.organisation, audiences, model.id, vector, fetch, query.only_active, wanted, unwanted, width),
             )
             best = pooled_passages(passages)
-            if len(best) >= limit or (len(passages) < fetch and width is None):
+            exact = passages[0][-1] if passages else width is None
+            if len(best) >= limit or (len(passages) < fetch and exact):
                 return best[:limit]
             # Long memories took several places, or the index walk ended early behind the bounds.
             width, fetch = (None, fetch) if len(passages) < fetch else (width, fetch * 4)
@@ -165,6 +171,17 @@ class PgVectors:
         async with self._database.transaction(None) as connection:
             found = await row(connection, "SELECT documents, passages FROM search.sizes(%s::smallint)", (model.id,))
         return (found["documents"], found["passages"]) if found else (0, 0)
+
+    async def seen(self, model: VectorModel, who: Principal) -> int:
+        """How many memories that `who` may see a generation holds."""
+        async with self._database.transaction(who) as connection:
+            found = await row(
+                connection,
+                "SELECT count(*) AS seen FROM search.document d"
+                " WHERE d.organisation_id = %s AND d.model = %s AND d.live AND d.access = ANY (%s)",
+                (who.organisation, model.id, who.audiences),
+            )
+        return int(found["seen"]) if found else 0
 
     async def contents(self, model: VectorModel) -> Contents:
         """Everything a generation holds."""
@@ -284,6 +301,25 @@ def _passages(document: VectorDocument) -> list[tuple[Any, ...]]:
     ]
 
 
+class HalfVector:
+    """A vector as a parameter in pgvector's binary form: PostgreSQL need not read four kilobytes of digits."""
+
+    def __init__(self, vector: Vectors) -> None:
+        halves = np.asarray(vector, dtype=">f2")
+        self.sent = struct.pack(">HH", halves.size, 0) + halves.tobytes()
+
+
+class _HalfVectorDumper(Dumper):
+    format = Format.BINARY
+
+    def dump(self, obj: HalfVector) -> bytes:
+        return obj.sent
+
+
+# Without a type of its own: PostgreSQL takes it from the cast in the statement.
+adapters.register_dumper(HalfVector, _HalfVectorDumper)
+
+
 def _text(vector: Vectors) -> str:
     """A vector as pgvector reads it."""
     return orjson.dumps(np.ascontiguousarray(vector, dtype=np.float32), option=orjson.OPT_SERIALIZE_NUMPY).decode()
@@ -300,9 +336,10 @@ def _bounds(filters: Filters) -> dict[str, Any]:
 
 def pooled_passages(passages: Sequence[tuple[Any, ...]]) -> list[VectorMatch]:
     """Each memory once, by its best passage, best first."""
-    best: dict[UUID, VectorMatch] = {}
-    for id, score, ordinal, start, end in passages:
-        held = best.get(id)
-        if held is None or held.score < score:
-            best[id] = VectorMatch(id, score, ordinal, (start, end))
-    return sorted(best.values(), key=lambda match: -match.score)
+    # By number: a UUID computes its hash anew each time, in Python.
+    best: dict[int, VectorMatch] = {}
+    # The walk answers nearly in order, not quite; of equal passages the first one found stays.
+    for id, score, ordinal, start, end, *_ in sorted(passages, key=itemgetter(1), reverse=True):
+        if id.int not in best:
+            best[id.int] = VectorMatch(id, score, ordinal, (start, end))
+    return list(best.values())

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Self
 from uuid import UUID
@@ -137,15 +138,17 @@ class TantivyIndex:
         clauses, words = self._clauses(query), Words(self._analyser.query(query.text))
         scored = words.scored(self._memories, wide=clauses.wide)
         whole = self._memories.top(clauses.query(self._memories, scored.query), limit)
-        memories = [Match(id, score) for (id, _), score in whole]
+        memories = [Match(UUID(int=id), score) for id, _, score in whole]
         part = words.scored(self._passages, wide=clauses.wide)
         parts = self._passages.top(clauses.bare().query(self._passages, part.query), limit * PASSAGES_PER_MEMORY)
-        best: dict[UUID, Match] = {}
-        for (id, ordinal), score in parts:
-            best.setdefault(id, Match(id, score, ordinal))
+        best: dict[int, tuple[int, float]] = {}
+        for id, ordinal, score in parts:
+            best.setdefault(id, (ordinal, score))
         # A phrase may span two passages, an excluded word may stand in another: the memory decides.
-        allowed = self.matching(query, best) if query.phrases or query.excluded else best.keys()
-        passages = [match for match in best.values() if match.id in allowed][:limit]
+        if query.phrases or query.excluded:
+            allowed = self.matching(query, [UUID(int=id) for id in best])
+            best = {id: found for id, found in best.items() if UUID(int=id) in allowed}
+        passages = [Match(UUID(int=id), score, ordinal) for id, (ordinal, score) in islice(best.items(), limit)]
         return LexicalMatches(memories, passages, scored.ceiling, part.ceiling)
 
     def matching(self, query: LexicalQuery, ids: Collection[UUID]) -> set[UUID]:
@@ -158,7 +161,7 @@ class TantivyIndex:
                 (Occur.Must, key_term(self._memories, [(query.organisation, id) for id in ids])),
             ]
         )
-        return {id for (id, _), _ in self._memories.top(bound, len(ids))}
+        return {UUID(int=id) for id, *_ in self._memories.top(bound, len(ids))}
 
     def facets(self, query: LexicalQuery, names: Collection[str], size: int = 20) -> dict[str, dict[str, int]]:
         """Count the lexical hits of `query` by each named facet, most frequent first."""

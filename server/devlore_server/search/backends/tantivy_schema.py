@@ -59,8 +59,8 @@ class Opened:
             self._writer.rollback()
             self._writer = None
 
-    def top(self, query: Query, limit: int) -> list[tuple[tuple[UUID, int], float]]:
-        """The best documents as ((memory id, ordinal or version), score)."""
+    def top(self, query: Query, limit: int) -> list[tuple[int, int, float]]:
+        """The best documents: the memory id's number (a UUID takes long to make), ordinal or version, score."""
         if limit < 1:
             return []
         searcher = self.index.searcher()
@@ -68,7 +68,7 @@ class Opened:
         addresses = [address for _, address in hits]
         columns = [searcher.fast_field_values(name, addresses) for name in ("id_high", "id_low", "number")]
         return [
-            ((halves(high, low), int(number or 0)), float(score))
+            (whole(high, low), int(number or 0), float(score))
             for (score, _), high, low, number in zip(hits, *columns, strict=True)
         ]
 
@@ -187,7 +187,12 @@ def joined(key: Key) -> str:
 
 def halves(high: int | float | None, low: int | float | None) -> UUID:
     """An id from the two columns that hold it."""
-    return UUID(int=(int(high or 0) & _64_BITS) << 64 | int(low or 0) & _64_BITS)
+    return UUID(int=whole(high, low))
+
+
+def whole(high: int | float | None, low: int | float | None) -> int:
+    """An id's number from the two columns that hold it."""
+    return (int(high or 0) & _64_BITS) << 64 | int(low or 0) & _64_BITS
 
 
 def _identity(key: Key) -> dict[str, str | int]:
