@@ -54,6 +54,17 @@ def test_trouble_is_found_with_advice(
     assert "found trouble." in shown.err
 
 
+def test_parked_events_are_named_with_what_mends_them(scripted: Scripted, devlore: Terminal) -> None:
+    aside = {"clean": False, "memories": 3, "indexes": [{"name": "search.lexical", "clean": True}]}
+    parked = searching(index(parked=4))
+    answers = [INSTANCE, READY, aside | {"problems": ["4 events are set aside."]}, parked, parked, samples.page()]
+    scripted.play(*(Reply(body=answer) for answer in answers))
+    shown = devlore("doctor", code=1).out
+    assert "✗ search.lexical: 4 events could not be applied" in shown
+    assert shown.count("tried again at every start: devlore down, then devlore up") == 2
+    assert "rebuild" not in shown, "which would leave them set aside"
+
+
 BEHIND = {
     "clean": False,
     "memories": 3,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from devlore.types import Memory, Model
+from devlore.types import Memory, Model, Privacy
 
 EventType = Literal[
     "memory.created",
@@ -16,14 +16,19 @@ EventType = Literal[
     "memory.restored",
     "memory.purged",
     "search.near_duplicates_found",
+    "identity.member_removed",
+    "identity.departure_settled",
+    "identity.organisation_erased",
 ]
 
 
 class Event(Model):
     """One committed fact. Consumers are idempotent by ``(subject, version)``.
 
-    ``data`` is a ``MemorySnapshot`` dump for ``memory.created|updated|deleted|restored``, empty for
-    ``memory.purged``, a ``NearDuplicates`` dump for ``search.near_duplicates_found``.
+    ``audience`` is who may know of it: the id of the organisation (everybody in it), of a team, or of one person.
+    ``data`` is a ``MemorySnapshot`` dump for ``memory.created|updated|deleted|restored``, a ``NearDuplicates`` dump for
+    ``search.near_duplicates_found``, a ``DepartureSettled`` dump for ``identity.departure_settled``, and empty for
+    ``memory.purged``, ``identity.member_removed`` (its subject is the person) and ``identity.organisation_erased``.
     """
 
     id: UUID
@@ -31,8 +36,18 @@ class Event(Model):
     organisation_id: UUID
     subject: UUID
     version: int
+    audience: UUID
     occurred_at: AwareDatetime
     data: dict[str, Any]
+
+
+def audience_of(memory: Memory) -> UUID:
+    """Who may know of what happens to a memory: its organisation, its team, or its author alone."""
+    if memory.privacy is Privacy.PUBLIC:
+        return memory.organisation_id
+    if memory.privacy is Privacy.TEAM and memory.team_id is not None:
+        return memory.team_id
+    return memory.created_by
 
 
 class MemorySnapshot(Model):
@@ -53,3 +68,15 @@ class NearDuplicates(Model):
 
     seen_by: UUID
     found: list[NearDuplicate]
+
+
+class DepartureSettled(Model):
+    """What ``settled_by`` decided of the memories that a person who left kept private: they are ``to``'s now, or gone.
+
+    Those from before the event: somebody who came back since keeps what they stored since.
+    """
+
+    person: UUID
+    action: Literal["transfer", "purge"]
+    to: UUID | None
+    settled_by: UUID

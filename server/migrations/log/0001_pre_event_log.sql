@@ -13,6 +13,8 @@ CREATE TABLE log.event (
     type            text        NOT NULL,
     subject         uuid        NOT NULL,
     version         integer     NOT NULL,
+    -- Who may know of it: the organisation's id, a team's, or a person's.
+    audience        uuid        NOT NULL,
     occurred_at     timestamptz NOT NULL,
     data            jsonb       NOT NULL,
     PRIMARY KEY (organisation_id, id)
@@ -26,6 +28,20 @@ CREATE POLICY tenant ON log.event
     USING (organisation_id = (SELECT current_setting('app.organisation')::uuid))
     WITH CHECK (organisation_id = (SELECT current_setting('app.organisation')::uuid));
 GRANT SELECT, INSERT, DELETE ON log.event TO devlore_app;
+
+-- The one statement that appends: events in order, as whoever calls it, under row-level security.
+CREATE FUNCTION log.append(events jsonb) RETURNS void
+LANGUAGE plpgsql STRICT SECURITY INVOKER
+AS $$
+BEGIN
+    INSERT INTO log.event (organisation_id, id, type, subject, version, audience, occurred_at, data)
+    SELECT e.organisation_id, e.id, e.type, e.subject, e.version, e.audience, e.occurred_at, e.data
+    FROM jsonb_to_recordset(events) AS e(organisation_id uuid, id uuid, type text, subject uuid, version integer,
+                                         audience uuid, occurred_at timestamptz, data jsonb);
+END
+$$;
+REVOKE ALL ON FUNCTION log.append FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION log.append TO devlore_app;
 
 -- How far each consumer has read. No tenant data: positions only.
 CREATE TABLE log.consumer (
@@ -61,10 +77,10 @@ GRANT SELECT ON log.event, log.parked TO devlore_search;
 
 CREATE FUNCTION log.read_after(after_xid xid8, after_seq bigint, types text[], most integer)
 RETURNS TABLE (xid xid8, seq bigint, organisation_id uuid, id uuid, type text, subject uuid, version integer,
-               occurred_at timestamptz, data jsonb)
+               audience uuid, occurred_at timestamptz, data jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, log
 AS $$
-    SELECT e.xid, e.seq, e.organisation_id, e.id, e.type, e.subject, e.version, e.occurred_at, e.data
+    SELECT e.xid, e.seq, e.organisation_id, e.id, e.type, e.subject, e.version, e.audience, e.occurred_at, e.data
     FROM log.event e
     WHERE (e.xid, e.seq) > (after_xid, after_seq)
       AND e.xid < pg_snapshot_xmin(pg_current_snapshot())
@@ -119,11 +135,11 @@ GRANT EXECUTE ON FUNCTION log.parked_count TO devlore_app;
 ALTER FUNCTION log.parked_count OWNER TO devlore_search;
 
 CREATE FUNCTION log.read_parked(of_consumer text)
-RETURNS TABLE (organisation_id uuid, id uuid, type text, subject uuid, version integer, occurred_at timestamptz,
-               data jsonb)
+RETURNS TABLE (organisation_id uuid, id uuid, type text, subject uuid, version integer, audience uuid,
+               occurred_at timestamptz, data jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, log
 AS $$
-    SELECT e.organisation_id, e.id, e.type, e.subject, e.version, e.occurred_at, e.data
+    SELECT e.organisation_id, e.id, e.type, e.subject, e.version, e.audience, e.occurred_at, e.data
     FROM log.parked p JOIN log.event e ON e.organisation_id = p.organisation_id AND e.id = p.event_id
     WHERE p.consumer = of_consumer ORDER BY e.xid, e.seq
 $$;

@@ -151,3 +151,44 @@ async def test_a_database_that_does_not_answer_is_unavailable(
 
 async def kill_held(boss: psycopg.Connection[tuple[object, ...]], name: str) -> None:
     boss.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (name,))
+
+
+async def test_a_cancellation_that_meets_its_connection_is_not_lost(database_url: str) -> None:
+    """A consumer asked to end while it queued for a connection went on for ever, and a shutdown waited for it."""
+    database = Database(database_url, max_size=1)
+    await database.open()
+    ended = [await _cancelled_after(ticks, database) for ticks in range(10)]
+    assert ended == [True] * 10
+    async with asyncio.timeout(5), database.transaction(None) as connection:
+        assert await row(connection, "SELECT 1 AS one") == {"one": 1}, "the connection went back to the pool"
+    await database.close()
+
+
+async def _cancelled_after(ticks: int, database: Database) -> bool:
+    """Whether a task that waits for the only connection ends when cancelled so many turns of the loop after it is its.
+
+    No input or output happens in these turns, so each number of them is the same moment every time.
+    """
+
+    async def use() -> None:
+        async with database.transaction(None):
+            pass
+        await asyncio.Event().wait()
+
+    async with database.transaction(None):
+        using = asyncio.create_task(use())
+        while not _queued(database):
+            await asyncio.sleep(0)
+    while _queued(database):
+        await asyncio.sleep(0)
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    using.cancel()
+    _, going_on = await asyncio.wait([using], timeout=10)
+    using.cancel()
+    await asyncio.wait([using])
+    return not going_on
+
+
+def _queued(database: Database) -> int:
+    return database._pool.get_stats().get("requests_waiting", 0)

@@ -2,7 +2,7 @@
 
 from devlore_server.kit.log.consumer import Consumer, away
 from devlore_server.kit.log.cursors import Cursors, PostgresCursors
-from devlore_server.kit.log.event_log import START, EventLog, Position, Tail
+from devlore_server.kit.log.event_log import START, EventLog, Position, Tail, encoded
 from devlore_server.kit.log.hint import Hint, RedisHint
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "RedisHint",
     "Tail",
     "away",
+    "encoded",
 ]

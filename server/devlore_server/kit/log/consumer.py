@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from devlore.events import Event
 from devlore.problems import Unavailable
+from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import row, system
 from devlore_server.kit.log.cursors import Cursors, PostgresCursors
 from devlore_server.kit.log.event_log import START, EventLog, Pause, Position, Tail
@@ -23,6 +24,8 @@ from devlore_server.kit.telemetry.metrics import REGISTRY
 
 POLL_SECONDS = 1.0
 """The longest an event waits when no hint arrives."""
+REST_SECONDS = 0.1
+"""How long a consumer lets events gather after it has caught up, unless somebody waits for it."""
 _WITHHELD_SECONDS = (0.002, 0.1)
 _BACKOFF_SECONDS = (0.05, 5.0)
 _ATTEMPTS = 3
@@ -64,7 +67,11 @@ class Consumer:
 
     ``apply`` gets a batch and must be idempotent by ``(subject, version)``. When it raises because something is away
     (``Unavailable``, a lost connection) the batch is tried again until it works. When it raises anything else the batch
-    is halved until the one event that cannot be applied is found and set aside (parked); the others go on.
+    is halved until the one event that cannot be applied is found and set aside (parked); the others go on. What is
+    parked is tried again at every start: after a mended program, nobody needs to ask for it.
+
+    The first event after a quiet time is applied at once. Those that follow it closely are gathered (``REST_SECONDS``):
+    applying and remembering each by itself would take more of the machine than the writes they come from.
     """
 
     def __init__(
@@ -88,6 +95,8 @@ class Consumer:
         self._limit = 1
         self._resets = 0
         self._moved = asyncio.Event()
+        self._waiting = 0
+        self._hurry = asyncio.Event()
         self._storing = asyncio.Lock()
         self._lag_counted_at = 0.0
 
@@ -101,11 +110,16 @@ class Consumer:
         wake = asyncio.Event()
         self._log.watch(wake)
         withheld, failed = Pause(*_WITHHELD_SECONDS), Pause(*_BACKOFF_SECONDS)
+        rested_at = self._position
+        retried = False
         try:
             while True:
                 wake.clear()
                 try:
-                    tail = await self._step()
+                    if not retried:
+                        await self._retry_parked()
+                        retried = True
+                    tail, full = await self._step()
                 except _ResetMeanwhile:
                     continue
                 except Exception as error:
@@ -116,16 +130,21 @@ class Consumer:
                 failed.reset()
                 if tail.events:
                     withheld.reset()
+                if full:
                     continue
-                # Not wait_for: in Python 3.11 it swallows a cancellation that meets the wake-up.
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(withheld.longer() if tail.withheld else POLL_SECONDS):
-                        await wake.wait()
+                if self._position != rested_at:
+                    await _at_most(REST_SECONDS, self._hurry)
+                    rested_at = self._position
+                    continue
+                self._limit = 1  # after a quiet time the first event is to be seen soonest
+                await _at_most(withheld.longer() if tail.withheld else POLL_SECONDS, wake)
         finally:
             self._log.unwatch(wake)
 
     async def wait_for(self, position: Position, timeout: float) -> bool:
         """Wait until ``position`` has been applied; False when that takes longer than ``timeout`` seconds."""
+        self._waiting += 1
+        self._hurry.set()
         self._log.wake()
         try:
             async with asyncio.timeout(timeout):
@@ -133,6 +152,10 @@ class Consumer:
                     await self._moved.wait()
         except TimeoutError:
             return False
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._hurry.clear()
         return True
 
     async def reset(self, position: Position = START) -> None:
@@ -155,26 +178,42 @@ class Consumer:
             found = await row(connection, query, parameters)
         return int(found["lag"]) if found else 0
 
+    async def lag_seen(self, who: Principal) -> int:
+        """How many of the waiting events ``who`` may know of; counted up to 1,000."""
+        await self._load()
+        query: LiteralString = (
+            "SELECT count(*) AS lag FROM (SELECT FROM log.event e WHERE e.organisation_id = %s"
+            " AND (e.xid, e.seq) > (%s::xid8, %s) AND e.type = ANY (%s) AND e.audience = ANY (%s) LIMIT %s) AS waiting"
+        )
+        place = (str(self._position.xid), self._position.seq)
+        async with self._log.database.transaction(who) as connection:
+            found = await row(connection, query, (who.organisation, *place, self._types, who.audiences, _LAG_COUNTED))
+        return int(found["lag"]) if found else 0
+
     async def parked(self) -> int:
         """How many events are set aside because they could not be applied."""
         async with self._log.database.transaction(None) as connection:
             found = await row(connection, "SELECT log.parked_count(%s) AS parked", (self.name,))
         return int(found["parked"]) if found else 0
 
-    async def retry_parked(self) -> int:
-        """Apply the parked events again, one by one; those that work now are no longer parked. Returns how many did."""
+    async def _retry_parked(self) -> None:
+        """Apply the parked events again, one by one; those that work now are no longer parked.
+
+        Raises what says that something is away: then nothing has been found out about the event.
+        """
         done, waiting = 0, await self._log.parked(self.name)
         for event in waiting:
             try:
                 await self._handler([event])
             except Exception as error:
+                if away(error):
+                    raise
                 _said.warning("event_stays_parked", consumer=self.name, event_id=str(event.id), error=_describe(error))
                 continue
             async with self._log.database.transaction(system(event.organisation_id)) as connection:
                 await connection.execute(_UNPARK, (event.organisation_id, self.name, event.id))
             done += 1
         _PARKED.labels(self.name).set(len(waiting) - done)
-        return done
 
     async def _load(self) -> None:
         if not self._loaded:
@@ -189,8 +228,8 @@ class Consumer:
                 self._move(position)
                 self._loaded = True
 
-    async def _step(self) -> Tail:
-        """Read one batch, apply it, move on."""
+    async def _step(self) -> tuple[Tail, bool]:
+        """Read one batch, apply it, move on; what was read, and whether that was as much as a batch holds."""
         await self._load()
         resets = self._resets
         tail = await self._log.tail(self._position, self._types, self._limit)
@@ -207,16 +246,10 @@ class Consumer:
                 await self._cursors.store(self.name, reached)
         self._unless_reset(resets)
         self._move(reached)
-        self._adapt(full, bool(tail.events))
-        await self._measure(full or tail.withheld)
-        return tail
-
-    def _adapt(self, full: bool, some: bool) -> None:
-        """One event at a time when idle, so the first is seen soonest; larger batches while there is a queue."""
         if full:
             self._limit = min(self._limit * _GROWTH, self._busy_batch)
-        elif not some:
-            self._limit = 1
+        await self._measure(full or tail.withheld)
+        return tail, full
 
     async def _measure(self, behind: bool) -> None:
         if not behind:
@@ -276,6 +309,14 @@ class Consumer:
         self._position = position
         self._moved.set()
         self._moved = asyncio.Event()
+
+
+async def _at_most(seconds: float, event: asyncio.Event) -> None:
+    """Wait for an event, but not longer than that."""
+    # Not wait_for: in Python 3.11 it swallows a cancellation that meets the wake-up.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 def away(error: BaseException) -> bool:

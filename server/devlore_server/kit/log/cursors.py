@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import LiteralString, Protocol
 
-from devlore_server.kit.db import Database, row
+from devlore_server.kit.db import Database
 from devlore_server.kit.log.event_log import START, Position
+
+# A cursor lost in a crash only means that some events are applied again: nothing waits for the disk.
+_STORE: LiteralString = """
+    INSERT INTO log.consumer (name, xid, seq)
+    SELECT %s, %s::xid8, %s::bigint WHERE set_config('synchronous_commit', 'off', true) = 'off'
+    ON CONFLICT (name) DO UPDATE SET xid = excluded.xid, seq = excluded.seq, updated_at = now()
+    RETURNING name"""
 
 
 class Cursors(Protocol):
@@ -27,17 +34,10 @@ class PostgresCursors:
         self._database = database
 
     async def load(self, name: str) -> Position:
-        query: LiteralString = "SELECT xid::text::bigint AS xid, seq FROM log.consumer WHERE name = %s"
-        async with self._database.transaction(None) as connection:
-            found = await row(connection, query, (name,))
+        found = await self._database.statement(
+            "SELECT xid::text::bigint AS xid, seq FROM log.consumer WHERE name = %s", (name,)
+        )
         return Position(found["xid"], found["seq"]) if found else START
 
     async def store(self, name: str, position: Position) -> None:
-        async with self._database.transaction(None) as connection:
-            # A cursor lost in a crash only means that some events are applied again.
-            await connection.execute("SET LOCAL synchronous_commit = off")
-            await connection.execute(
-                "INSERT INTO log.consumer (name, xid, seq) VALUES (%s, %s, %s) ON CONFLICT (name)"
-                " DO UPDATE SET xid = excluded.xid, seq = excluded.seq, updated_at = now()",
-                (name, str(position.xid), position.seq),
-            )
+        await self._database.statement(_STORE, (name, str(position.xid), position.seq))

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
 from devlore.events import Event
-from devlore_server.kit.db import Connection, Database, row, rows
+from devlore_server.kit.db import Connection, Database, Row, row, rows
 from devlore_server.kit.log.hint import Hint
 
 _RECONNECT_SECONDS = (0.05, 5.0)
@@ -27,19 +27,16 @@ _PUBLISH_SECONDS = 1.0
 _said = structlog.get_logger(__name__)
 _events = TypeAdapter(list[Event])
 
-_APPEND: LiteralString = """
-    INSERT INTO log.event (organisation_id, id, type, subject, version, occurred_at, data)
-    SELECT e.organisation_id, e.id, e.type, e.subject, e.version, e.occurred_at, e.data
-    FROM jsonb_to_recordset(%s::jsonb) AS e(organisation_id uuid, id uuid, type text, subject uuid, version integer,
-                                            occurred_at timestamptz, data jsonb)"""
 _ENDS: LiteralString = """
     SELECT settled_xid::text::bigint, settled_seq, head_xid::text::bigint, head_seq FROM log.ends()"""
 _READ: LiteralString = """
-    SELECT xid::text::bigint AS xid, seq, id, type, organisation_id, subject, version, occurred_at, data
-    FROM log.read_after(%s, %s, %s, %s)"""
+    SELECT ends.settled_xid::text::bigint, ends.settled_seq, ends.head_xid::text::bigint, ends.head_seq,
+        e.xid::text::bigint AS xid, e.seq, e.id, e.type, e.organisation_id, e.subject, e.version, e.audience,
+        e.occurred_at, e.data
+    FROM log.ends() AS ends LEFT JOIN log.read_after(%s, %s, %s, %s) AS e ON true ORDER BY e.xid, e.seq"""
 
 _READ_PARKED: LiteralString = """
-    SELECT id, type, organisation_id, subject, version, occurred_at, data FROM log.read_parked(%s)"""
+    SELECT id, type, organisation_id, subject, version, audience, occurred_at, data FROM log.read_parked(%s)"""
 
 
 class Pause:
@@ -103,7 +100,7 @@ class EventLog:
     async def append(self, connection: Connection, events: Sequence[Event]) -> None:
         """Append in the caller's transaction, in order, as one statement; call ``notify`` after the commit."""
         if events:
-            await connection.execute(_APPEND, (_events.dump_json(list(events)).decode(),))
+            await connection.execute("SELECT log.append(%s::jsonb)", (encoded(events),))
 
     async def forget(self, connection: Connection, organisation: UUID, subject: UUID) -> None:
         """Delete every event of an erased subject, parked ones too, in the caller's transaction."""
@@ -127,18 +124,18 @@ class EventLog:
 
     async def tail(self, after: Position, types: Sequence[str], limit: int) -> Tail:
         """``read``, with the ends of the log: when fewer than ``limit`` came, none up to ``settled`` is missing."""
-        async with self.database.transaction(None) as connection:
-            # The ends first: the read's own snapshot is newer, so everything settled then is visible to it.
-            settled, head = await _ends(connection)
-            found = await rows(connection, _READ, (str(after.xid), after.seq, list(types), limit))
-        events = [(Position(one.pop("xid"), one.pop("seq")), Event.model_construct(**one)) for one in found]
+        # One statement sees one moment: what is settled in it is among what it reads.
+        found = await self.database.read(_READ, (str(after.xid), after.seq, list(types), limit))
+        if not found:
+            return Tail([], START, START)
+        settled, head = _ends_of(found[0])
+        events = [(Position(one["xid"], one["seq"]), _event_of(one)) for one in found if one["id"] is not None]
         return Tail(events, settled, head)
 
     async def head(self) -> Position:
         """The position of the last committed event."""
-        async with self.database.transaction(None) as connection:
-            _, head = await _ends(connection)
-        return head
+        found = await self.database.statement(_ENDS)
+        return START if found is None else _ends_of(found)[1]
 
     async def adopt(self) -> int:
         """Make a log that was restored from a dump readable; returns a transaction no position has reached."""
@@ -150,7 +147,7 @@ class EventLog:
         """The events a consumer has set aside, of all organisations, oldest first."""
         async with self.database.transaction(None) as connection:
             found = await rows(connection, _READ_PARKED, (consumer,))
-        return [Event.model_construct(**one) for one in found]
+        return [_event_of(one) for one in found]
 
     def notify(self) -> None:
         """Say that something was committed: wakes this process's tails, and others' by the hint; never waits."""
@@ -200,9 +197,15 @@ class EventLog:
             again = self._publish_again
 
 
-async def _ends(connection: Connection) -> tuple[Position, Position]:
+def encoded(events: Sequence[Event]) -> str:
+    """Events as SQL's ``log.append`` takes them: for a statement that writes them with what they tell of."""
+    return _events.dump_json(list(events)).decode()
+
+
+def _ends_of(found: Row) -> tuple[Position, Position]:
     """The positions of the last settled and the last committed event."""
-    found = await row(connection, _ENDS)
-    if found is None:
-        return START, START
     return Position(found["settled_xid"], found["settled_seq"]), Position(found["head_xid"], found["head_seq"])
+
+
+def _event_of(found: Row) -> Event:
+    return Event.model_construct(**{name: found[name] for name in Event.model_fields})

@@ -26,6 +26,7 @@ def event(who: Principal, type: Any = "memory.created", **data: Any) -> Event:
         organisation_id=who.organisation,
         subject=new_id(),
         version=1,
+        audience=who.organisation,
         occurred_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
         data=data,
     )

@@ -85,8 +85,58 @@ async def test_an_idle_consumer_starts_with_one_event_again(log: EventLog, who: 
         for _ in range(2):
             await write(log, who, *[event(who) for _ in range(20)])
             assert await consumer.wait_for(await log.head(), 5)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
     assert [len(batch) for batch in seen.batches] == [1, 4, 15, 1, 4, 15]
+
+
+async def test_events_that_follow_closely_are_gathered_until_somebody_waits_for_them(
+    log: EventLog, who: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consuming, "REST_SECONDS", 60)
+    seen = Seen()
+    async with running(Consumer(log, "any", CREATED, seen.apply)) as consumer:
+        await write(log, who, event(who))
+        await seen.upto(1)
+        await asyncio.sleep(0.2)
+        for _ in range(3):
+            await write(log, who, event(who))
+            await asyncio.sleep(0.05)
+        assert len(seen.ids) == 1
+        assert await consumer.wait_for(await log.head(), 5)
+        await write(log, who, event(who))
+        assert not await consumer.wait_for(Position(2**62, 0), 0.5)
+    assert [len(batch) for batch in seen.batches] == [1, 3, 1]
+
+
+async def test_events_of_other_types_are_gathered_too(
+    log: EventLog, who: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consumer that has nothing to do with them must not remember each of them by a transaction of its own."""
+    monkeypatch.setattr(consuming, "REST_SECONDS", 60)
+    stored: list[Position] = []
+
+    class Counting(PostgresCursors):
+        async def store(self, name: str, position: Position) -> None:
+            stored.append(position)
+            await super().store(name, position)
+
+    async with running(Consumer(log, "any", CREATED, Seen().apply, cursors=Counting(log.database))) as consumer:
+        for _ in range(5):
+            await write(log, who, event(who, "memory.updated"))
+            await asyncio.sleep(0.2)
+        assert await consumer.wait_for(await log.head(), 5)
+    assert len(stored) == 2
+    assert stored[-1] == await log.head()
+
+
+async def test_a_gathered_event_comes_by_itself(log: EventLog, who: Principal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consuming, "POLL_SECONDS", 60)
+    seen = Seen()
+    async with running(Consumer(log, "any", CREATED, seen.apply)):
+        for count in range(1, 4):
+            await write(log, who, event(who))
+            async with asyncio.timeout(5):
+                await seen.upto(count)
 
 
 async def test_events_of_other_types_are_passed_over(log: EventLog, who: Principal) -> None:

@@ -66,17 +66,48 @@ async def test_a_parked_event_belongs_to_its_organisation(
 
 
 @pytest.mark.usefixtures("quick")
-async def test_parked_events_are_applied_once_what_was_wrong_is_mended(log: EventLog, who: Principal) -> None:
+async def test_parked_events_are_applied_at_the_next_start_once_what_was_wrong_is_mended(
+    log: EventLog, who: Principal
+) -> None:
     seen, poisonous = Seen(), set[UUID]()
     written = [event(who) for _ in range(3)]
     poisonous.update(one.id for one in written[:2])
     await write(log, who, *written)
     async with running(Consumer(log, "picky", CREATED, failing(seen, poisonous, []))) as consumer:
         assert await consumer.wait_for(await log.head(), 10)
-        poisonous.remove(written[0].id)
-        assert await consumer.retry_parked() == 1
-    assert set(seen.ids) == {written[0].id, written[2].id}
-    assert await consumer.parked() == 1
+    assert seen.ids == [written[2].id]
+    poisonous.remove(written[0].id)
+    async with running(Consumer(log, "picky", CREATED, failing(seen, poisonous, []))) as consumer:
+        await seen.upto(2)
+        await write(log, who, later := event(who))
+        assert await consumer.wait_for(await log.head(), 10)
+        assert await consumer.parked() == 1
+        assert REGISTRY.get_sample_value("devlore_log_parked_events", {"consumer": "picky"}) == 1
+    assert seen.ids == [written[2].id, written[0].id, later.id]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_is_away_at_the_start_is_waited_for_before_parked_events_are_judged(
+    log: EventLog, who: Principal
+) -> None:
+    seen, calls = Seen(), 0
+    await write(log, who, parked := event(who))
+    async with running(Consumer(log, "picky", CREATED, failing(Seen(), {parked.id}, []))) as consumer:
+        assert await consumer.wait_for(await log.head(), 10)
+
+    async def away_at_first(events: list[Event]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise Unavailable("The embedder does not answer.")
+        await seen.apply(events)
+
+    async with running(Consumer(log, "picky", CREATED, away_at_first)) as consumer:
+        await seen.upto(1)
+        await write(log, who, event(who))
+        assert await consumer.wait_for(await log.head(), 10)
+        assert await consumer.parked() == 0
+    assert seen.ids[0] == parked.id
 
 
 @pytest.mark.usefixtures("quick")
