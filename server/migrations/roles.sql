@@ -1,8 +1,10 @@
--- Three roles, one job each. Run by a superuser (or the owner of the database) at every migrate; changes nothing the
+-- The roles, one job each. Run by a superuser (or the owner of the database) at every migrate; changes nothing the
 -- second time.
 --   devlore_owner   owns every table, runs migrations; nobody signs in as it.
 --   devlore_app     what the server signs in as; owns nothing, inherits nothing.
 --   devlore_search  owns the functions that must see every organisation's rows; nobody signs in as it.
+--   devlore_identity  owns the functions that find whose a credential or invitation is; nobody signs in as it.
+--   devlore_audit   owns the functions that read the audit trail, one organisation at a time; nobody signs in as it.
 
 DO $$
 BEGIN
@@ -11,6 +13,12 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'devlore_search') THEN
         CREATE ROLE devlore_search NOLOGIN BYPASSRLS;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'devlore_identity') THEN
+        CREATE ROLE devlore_identity NOLOGIN BYPASSRLS;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'devlore_audit') THEN
+        CREATE ROLE devlore_audit NOLOGIN;
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'devlore_app') THEN
         CREATE ROLE devlore_app LOGIN NOINHERIT;
@@ -26,9 +34,15 @@ BEGIN
             RAISE NOTICE 'devlore_app has no default context';
         END;
     END IF;
-    -- Owning roles hand functions to devlore_search by SET ROLE; neither inherits the other's rights.
+    -- Owning roles hand functions to these by SET ROLE; neither inherits the other's rights.
     IF NOT pg_has_role('devlore_owner', 'devlore_search', 'SET') THEN
         GRANT devlore_search TO devlore_owner WITH INHERIT FALSE, SET TRUE;
+    END IF;
+    IF NOT pg_has_role('devlore_owner', 'devlore_identity', 'SET') THEN
+        GRANT devlore_identity TO devlore_owner WITH INHERIT FALSE, SET TRUE;
+    END IF;
+    IF NOT pg_has_role('devlore_owner', 'devlore_audit', 'SET') THEN
+        GRANT devlore_audit TO devlore_owner WITH INHERIT FALSE, SET TRUE;
     END IF;
     IF NOT pg_has_role(current_user, 'devlore_owner', 'SET') THEN
         EXECUTE format('GRANT devlore_owner TO %I WITH INHERIT FALSE, SET TRUE', current_user);
