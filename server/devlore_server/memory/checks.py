@@ -48,7 +48,7 @@ def check_draft(who: Principal, draft: MemoryDraft) -> Invalid | None:
 
 def check_patch(who: Principal, before: Memory, patch: MemoryPatch) -> dict[str, Any]:
     """The fields a patch changes, with their new values; raises ``Invalid`` or ``NotAllowed``."""
-    sent = {name: getattr(patch, name) for name in patch.model_fields_set}
+    sent = {name: getattr(patch, name) for name in patch.model_fields_set - {"allow_secrets"}}
     found = [
         (f"/{name}", "This field cannot be null.")
         for name, value in sorted(sent.items())

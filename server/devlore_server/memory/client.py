@@ -12,13 +12,16 @@ from pydantic_core import to_json
 
 from devlore.problems import Unavailable, from_body
 from devlore.types import Memory
-from devlore_server.kit.auth import HEADER, SERVER, Principal, sign
+from devlore_server.kit.auth import SERVER, Principal
 from devlore_server.kit.clock import Clock, utc_now
+from devlore_server.kit.signing import SignedAs
 from devlore_server.ports import Ingest, IngestResult
 
+_JSON = {"Content-Type": "application/json"}
 _memories = TypeAdapter(list[Memory])
 _batch = TypeAdapter(Ingest)
 _result = TypeAdapter(IngestResult)
+_texts = TypeAdapter(list[str])
 
 
 class MemoriesClient:
@@ -71,16 +74,20 @@ class MemoriesClient:
         found = TypeAdapter(dict[str, dict[str, Any] | None]).validate_json(answer)
         return found["checkpoint"]
 
+    async def masked(self, who: Principal, texts: list[str]) -> list[str]:
+        """See ``ports.Memories``."""
+        return _texts.validate_json(await self._ask(who, "masked", {"texts": texts}))
+
     async def forget_checkpoint(self, who: Principal, connection_id: UUID) -> None:
         """See ``ports.Memories``."""
         await self._ask(who, "forget-checkpoint", {"connection_id": connection_id})
 
     async def _ask(self, who: Principal, what: str, body: dict[str, Any] | bytes | None) -> bytes:
         asking = replace(who, scopes=who.scopes | {"internal"})
-        headers = {HEADER: sign(asking, self._secret, self._clock()), "Content-Type": "application/json"}
+        signed = SignedAs(asking, self._secret, self._clock)
         content = body if isinstance(body, bytes) or body is None else to_json(body)
         try:
-            answer = await self._http.post(f"/internal/memories/{what}", content=content, headers=headers)
+            answer = await self._http.post(f"/internal/memories/{what}", content=content, headers=_JSON, auth=signed)
         except httpx2.TransportError as error:
             raise Unavailable(f"The memory service does not answer: {type(error).__name__}.") from error
         if answer.is_error:

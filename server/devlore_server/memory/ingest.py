@@ -9,26 +9,38 @@ from uuid import UUID
 
 from devlore.problems import Invalid
 from devlore.types import LinkDraft, LinkType, Memory, MemoryDraft, Status, TargetKind
+from devlore_server.kit import audit
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import Connection
 from devlore_server.kit.log import EventLog
 from devlore_server.memory.checks import check_key, refuse
-from devlore_server.memory.store import checkpoints, claims, links, memories
+from devlore_server.memory.secrets.screen import Screened, leaves
+from devlore_server.memory.store import checkpoints, claims, links, memories, trail
 from devlore_server.memory.store.claims import Claim
 from devlore_server.memory.store.links import NewLink
 from devlore_server.memory.store.memories import Revision
-from devlore_server.memory.upsert import Outcome, held_links, store_drafts
+from devlore_server.memory.upsert import Outcome, held_links, store_drafts, written
 from devlore_server.ports import Ingest, IngestDraft, IngestResult
 
 
 async def store_batch(
-    connection: Connection, log: EventLog, who: Principal, batch: Ingest, *, at: datetime
+    connection: Connection,
+    log: EventLog,
+    who: Principal,
+    batch: Ingest,
+    screened: Sequence[Screened[IngestDraft]],
+    *,
+    at: datetime,
 ) -> IngestResult:
-    """Store everything of ``batch`` and its checkpoint; deletions first, so that a moved item is not lost."""
+    """Store everything of ``batch`` and its checkpoint; deletions first, so that a moved item is not lost.
+
+    ``screened`` are its drafts with what was found in them.
+    """
     deleted = await _delete(connection, log, who, batch, at)
-    drafts = [_own(batch, one) for one in batch.drafts]
+    drafts = [one.refused or _own(batch, one.thing) for one in screened]
     outcomes = await store_drafts(connection, log, who, drafts, at=at, connector=batch.connector)
-    await _drop_links(connection, who, batch, outcomes)
+    await _drop_links(connection, who, batch, outcomes, at)
+    await audit.append(connection, who, *leaves(screened, written(outcomes)), at=at)
     settled = await _settle(connection, log, who, batch, outcomes, at)
     if batch.checkpoint is not None:
         await checkpoints.put(connection, who, batch.connection_id, batch.checkpoint, at=at)
@@ -74,7 +86,7 @@ async def _delete(connection: Connection, log: EventLog, who: Principal, batch: 
 
 
 async def _drop_links(
-    connection: Connection, who: Principal, batch: Ingest, outcomes: Sequence[Outcome | Invalid]
+    connection: Connection, who: Principal, batch: Ingest, outcomes: Sequence[Outcome | Invalid], at: datetime
 ) -> None:
     """A link that its source no longer has goes, unless a person set it too."""
     held = {
@@ -83,7 +95,8 @@ async def _drop_links(
         if isinstance(outcome, Outcome) and not outcome.outdated and outcome.result != "created"
     }
     if held:
-        await links.drop_absent(connection, who, batch.connector, held)
+        lost = await links.drop_absent(connection, who, batch.connector, held)
+        await audit.append(connection, who, *trail.of_links("link.removed", lost), at=at)
 
 
 async def _settle(

@@ -8,19 +8,22 @@ from uuid import UUID
 from devlore.events import NearDuplicate
 from devlore.problems import Conflict, Invalid, NotFound
 from devlore.types import Link, LinkDraft, LinkType, TargetKind
+from devlore_server.kit import audit
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.clock import Clock, utc_now
 from devlore_server.kit.db import Connection, Database
 from devlore_server.memory.checks import NO_SUCH_MEMORY, check_key, refuse, refuse_all
-from devlore_server.memory.store import links, memories
+from devlore_server.memory.secrets.screen import Screen, leaves
+from devlore_server.memory.store import links, memories, trail
 from devlore_server.memory.store.links import NewLink
 
 
 class Links:
     """Adds, lists and removes links. A link is not a change of the memory: it makes no version."""
 
-    def __init__(self, database: Database, clock: Clock = utc_now) -> None:
+    def __init__(self, database: Database, clock: Clock = utc_now, screen: Screen | None = None) -> None:
         self._database = database
+        self._screen = screen or Screen(database)
         self._clock = clock
 
     async def list(self, who: Principal, id: UUID, limit: int, after: UUID | None = None) -> list[Link]:
@@ -34,12 +37,15 @@ class Links:
 
         Raises ``NotFound`` for the memory, ``Invalid`` at ``/target`` for a target that is not the caller's to see.
         """
+        screened = await self._screen.one(who, draft)
         async with self._database.transaction(who) as connection:
             await memories.get(connection, who, id)
-            new = NewLink(id, await _checked(connection, who, id, draft))
-            await links.insert_many(connection, who, [new], at=self._clock())
+            new = NewLink(id, await _checked(connection, who, id, screened.thing))
+            at = self._clock()
+            added = await links.insert_many(connection, who, [new], at=at)
             await links.adopt(connection, who, new)
             stored = await links.find(connection, who, new)
+            await audit.append(connection, who, *trail.of_links("link.added", added), *leaves([screened], [id]), at=at)
         if stored is None:
             raise Conflict("The link was removed while it was being added.")
         return stored
@@ -50,6 +56,7 @@ class Links:
             await memories.get(connection, who, id)
             if not await links.delete(connection, who, id, link_id):
                 raise NotFound
+            await audit.append(connection, who, *trail.of_links("link.removed", [id]), at=self._clock())
 
     async def note_near_duplicates(self, who: Principal, id: UUID, found: Sequence[NearDuplicate]) -> None:
         """Store ``near_duplicate`` links from a memory; ends that are gone by now are left out."""

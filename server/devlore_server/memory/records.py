@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from devlore.problems import Invalid
 from devlore.types import Link, LinkDraft, Memory, MemoryDraft, MemoryRecord, Privacy, Reason, Version
 from devlore_server.kit.auth import Principal
+from devlore_server.kit.http.rendering import told_path
 from devlore_server.memory.checks import check_draft, check_time, refuse_all
 
 VERSION_LIMIT = 1_000_000_000
@@ -71,7 +72,7 @@ def _version_faults(who: Principal, place: str, version: Version, memory: Memory
 
 def _state_faults(who: Principal, place: str, memory: Memory, *, links: Sequence[LinkDraft] = ()) -> Iterator[Found]:
     """What is wrong with one state: it keeps the rules of a draft, and holds nothing PostgreSQL cannot."""
-    named = {name: getattr(memory, name) for name in MemoryDraft.model_fields if name != "links"}
+    named = {name: getattr(memory, name) for name in MemoryDraft.model_fields if name not in ("links", "allow_secrets")}
     try:
         draft = MemoryDraft.model_validate(named)
     except ValidationError as error:
@@ -101,4 +102,4 @@ def _reason_faults(place: str, reason: str | None) -> Iterator[Found]:
 
 def _pointed(place: str, error: ValidationError) -> Iterator[Found]:
     for one in error.errors(include_url=False, include_context=False, include_input=False)[:_ERRORS_SHOWN]:
-        yield "".join(f"/{part}" for part in (*place.split("/")[1:], *one["loc"])), one["msg"]
+        yield "".join(f"/{part}" for part in (*place.split("/")[1:], *told_path(one))), one["msg"]

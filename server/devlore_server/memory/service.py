@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from devlore.problems import Conflict, Invalid, NotAllowed, VersionMismatch
-from devlore.types import BulkItem, BulkResult, Count, Memory, MemoryDraft, MemoryPatch, ProblemBody, Restoration
+from devlore.problems import Conflict, HoldsSecret, Invalid, NotAllowed, VersionMismatch
+from devlore.types import (
+    TAGS_LIMIT,
+    BulkItem,
+    BulkResult,
+    Count,
+    Memory,
+    MemoryDraft,
+    MemoryPatch,
+    ProblemBody,
+    Restoration,
+)
+from devlore_server.kit import audit
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.clock import Clock, utc_now
 from devlore_server.kit.db import Connection, Database
 from devlore_server.kit.log import EventLog
 from devlore_server.memory.changes import Changes
-from devlore_server.memory.checks import check_patch, refuse
+from devlore_server.memory.checks import check_draft, check_patch, refuse
 from devlore_server.memory.ingest import store_batch
+from devlore_server.memory.secrets.screen import Screen, Screened, leaves, with_tag
 from devlore_server.memory.store import checkpoints, listing, memories, versions
 from devlore_server.memory.store.listing import Filters
-from devlore_server.memory.upsert import Outcome, store_drafts
+from devlore_server.memory.upsert import Outcome, new_memory, stands_alone, store_drafts, written
 from devlore_server.ports import Ingest, IngestResult
 
 __all__ = ["Expected", "Filters", "MemoryService", "bulk_result"]
@@ -32,27 +45,48 @@ _RESTORED = ("kind", "title", "body", "tags", "project", "occurred_at", "valid_f
 class MemoryService:
     """Implements ``ports.Memories``; every method is one transaction as the caller."""
 
-    def __init__(self, database: Database, log: EventLog, clock: Clock = utc_now) -> None:
+    def __init__(self, database: Database, log: EventLog, clock: Clock = utc_now, screen: Screen | None = None) -> None:
+        self.screen = screen or Screen(database)
         self._database = database
         self._log = log
+        self._clock = clock
         self._changes = Changes(database, log, clock)
 
     async def create(self, who: Principal, draft: MemoryDraft) -> Outcome:
         """Store a draft, or update the memory of its source item; committed on return. Raises ``Invalid``."""
+        screened = await self.screen.one(who, draft)
+        if screened.report is None and stands_alone(draft):
+            return await self._create_alone(who, draft)
 
         async def store(connection: Connection, at: datetime) -> Outcome:
-            (outcome,) = await store_drafts(connection, self._log, who, [draft], at=at)
+            (outcome,) = await store_drafts(connection, self._log, who, [screened.thing], at=at)
             if isinstance(outcome, Invalid):
                 raise outcome
+            await audit.append(connection, who, *leaves([screened], written([outcome])), at=at)
             return outcome
 
         return await self._changes.make(who, store)
 
+    async def _create_alone(self, who: Principal, draft: MemoryDraft) -> Outcome:
+        # What most creates are: one round trip instead of five.
+        if problem := check_draft(who, draft):
+            raise problem
+        memory = new_memory(who, draft, self._clock())
+        await memories.insert(self._database, who, memory)
+        self._log.notify()
+        return Outcome("created", memory)
+
     async def bulk(self, who: Principal, drafts: Sequence[MemoryDraft | Invalid]) -> BulkResult:
         """Store many drafts in one transaction; those refused, here or already by the caller, stop no other."""
+        readable = [draft for draft in drafts if isinstance(draft, MemoryDraft)]
+        passed = iter(await self.screen.many(who, readable))
+        screened = [Screened(one, refused=one) if isinstance(one, Invalid) else next(passed) for one in drafts]
 
         async def store(connection: Connection, at: datetime) -> Sequence[Outcome | Invalid]:
-            return await store_drafts(connection, self._log, who, drafts, at=at)
+            safe = [one.refused or one.thing for one in screened]
+            outcomes = await store_drafts(connection, self._log, who, safe, at=at)
+            await audit.append(connection, who, *leaves(screened, written(outcomes)), at=at)
+            return outcomes
 
         return bulk_result(await self._changes.make(who, store))
 
@@ -74,13 +108,17 @@ class MemoryService:
         Raises ``NotFound``, ``VersionMismatch``, ``Invalid``, ``NotAllowed``.
         """
 
+        screened = await self.screen.one(who, patch)
+
         async def write(connection: Connection, at: datetime) -> Memory:
             before = await self._locked(connection, who, id, expected)
-            changed = check_patch(who, before, patch)
+            changed = check_patch(who, before, _flagged(before, screened))
             if not changed:
                 return before
             after = before.model_copy(update=changed)
-            return await memories.update(connection, self._log, who, before, after, change="edited", at=at)
+            stored = await memories.update(connection, self._log, who, before, after, change="edited", at=at)
+            await audit.append(connection, who, *leaves([screened], [id]), at=at)
+            return stored
 
         return await self._changes.make(who, write)
 
@@ -119,15 +157,24 @@ class MemoryService:
             before = await self._locked(connection, who, id, expected, deleted=True)
             if asked.version is None and before.deleted_at is None:
                 raise Conflict("This memory is not deleted; name the version whose content you want back.")
-            after = before.model_copy(update={"deleted_at": None} | await _content_of(connection, who, before, asked))
+            past = await _content_of(connection, who, before, asked)
+            # It may have been stored under another policy, or before there was one.
+            screened = await self.screen.one(who, past, connection=connection, at="/version")
+            after = before.model_copy(update={"deleted_at": None} | screened.thing)
             if after == before:
                 return before
             reason = f"Content of version {asked.version}." if asked.version else None
-            return await memories.update(
+            stored = await memories.update(
                 connection, self._log, who, before, after, change="restored", at=at, reason=reason
             )
+            await audit.append(connection, who, *leaves([screened], [id]), at=at)
+            return stored
 
-        return await self._changes.make(who, write)
+        try:
+            return await self._changes.make(who, write)
+        except HoldsSecret as problem:
+            await self.screen.note_refusal(who, problem, id)
+            raise
 
     async def tags(self, who: Principal, limit: int, after: tuple[int, str] | None = None) -> list[Count]:
         """The tags in use with counts, most used first, behind the sort key ``(count, tag)`` in ``after``."""
@@ -155,11 +202,19 @@ class MemoryService:
 
     async def ingest(self, who: Principal, batch: Ingest) -> IngestResult:
         """See ``ports.Memories``."""
+        screened = await self.screen.many(who, batch.drafts, connector=True)
+        # Under its own name, too: it may have been stored before names were masked.
+        deleted = [*batch.deleted, *await self.masked(who, batch.deleted)]
+        safe = replace(batch, drafts=[one.thing for one in screened], deleted=deleted)
 
         async def store(connection: Connection, at: datetime) -> IngestResult:
-            return await store_batch(connection, self._log, who, batch, at=at)
+            return await store_batch(connection, self._log, who, safe, screened, at=at)
 
         return await self._changes.make(who, store)
+
+    async def masked(self, who: Principal, texts: list[str]) -> list[str]:
+        """See ``ports.Memories``."""
+        return await self.screen.masked(who, texts)
 
     async def checkpoint(self, who: Principal, connection_id: UUID) -> dict[str, Any] | None:
         """See ``ports.Memories``."""
@@ -178,6 +233,16 @@ class MemoryService:
         if expected is not None and before.version not in expected:
             raise VersionMismatch(f"The current version is {before.version}.", version=before.version)
         return before
+
+
+def _flagged(before: Memory, screened: Screened[MemoryPatch]) -> MemoryPatch:
+    patch = screened.thing
+    if screened.report is None or screened.report.done != "flag":
+        return patch
+    tags = with_tag(before.tags if patch.tags is None else patch.tags)
+    if len(tags) > TAGS_LIMIT:
+        raise refuse("/tags", f"With the one that says that it holds a secret, these are more than {TAGS_LIMIT} tags.")
+    return patch.model_copy(update={"tags": tags})
 
 
 async def _content_of(connection: Connection, who: Principal, before: Memory, asked: Restoration) -> dict[str, Any]:

@@ -9,13 +9,15 @@ from uuid import UUID
 
 from devlore.problems import Conflict, Problem
 from devlore.types import BulkItem, BulkResult, Memory, MemoryRecord, ProblemBody
+from devlore_server.kit import audit
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.clock import Clock, utc_now
 from devlore_server.kit.db import Connection, Database
 from devlore_server.kit.log import EventLog
 from devlore_server.memory.changes import Changes
 from devlore_server.memory.records import draft_of, read_record
-from devlore_server.memory.store import links, memories, versions
+from devlore_server.memory.secrets.screen import Screen, leaves
+from devlore_server.memory.store import links, memories, trail, versions
 from devlore_server.memory.store.export import page_by_id
 from devlore_server.memory.store.links import NewLink
 from devlore_server.memory.store.memories import Revision
@@ -26,7 +28,8 @@ _PAGE = 200
 class Transfer:
     """Export and import; a record that was exported and imported elsewhere reads the same there."""
 
-    def __init__(self, database: Database, log: EventLog, clock: Clock = utc_now) -> None:
+    def __init__(self, database: Database, log: EventLog, clock: Clock = utc_now, screen: Screen | None = None) -> None:
+        self._screen = screen or Screen(database)
         self._database = database
         self._log = log
         self._changes = Changes(database, log, clock)
@@ -36,8 +39,15 @@ class Transfer:
     ) -> AsyncIterator[MemoryRecord]:
         """Every memory the caller may see, oldest id first, each as it is when its page is read.
 
-        Reads a page per transaction: a slow reader holds no connection and no snapshot.
+        Reads a page per transaction: a slow reader holds no connection and no snapshot. Audited before the first page,
+        in a transaction of its own: however little of it is read, it was asked for.
         """
+        asked = audit.Leaf("memory.exported", context={"deleted": deleted, "one_project": project is not None})
+        async with self._database.transaction(who) as connection:
+            await audit.append(connection, who, asked)
+        return self._records(who, project, deleted)
+
+    async def _records(self, who: Principal, project: str | None, deleted: bool) -> AsyncIterator[MemoryRecord]:
         after: UUID | None = None
         while True:
             async with self._database.transaction(who) as connection:
@@ -51,13 +61,16 @@ class Transfer:
                 return
             after = found[-1].id
 
-    async def take_in(self, who: Principal, items: Sequence[dict[str, Any]]) -> BulkResult:
+    async def take_in(
+        self, who: Principal, items: Sequence[dict[str, Any]], *, allow_secrets: bool = False
+    ) -> BulkResult:
         """Store exported records in one transaction; a refused one stops no other.
 
         Ids, versions, times and links are kept; organisation and author become the caller's. A record whose id exists
         is taken when its version is newer, and is ``unchanged`` otherwise. Of several records of one id the last wins.
         """
-        records = [read_record(who, item) for item in items]
+        screened = await self._screen.many(who, items, override=allow_secrets)
+        records = [one.refused or read_record(who, one.thing) for one in screened]
         latest = {one.memory.id: index for index, one in enumerate(records) if isinstance(one, MemoryRecord)}
         chosen = {
             index: one
@@ -66,7 +79,10 @@ class Transfer:
         }
 
         async def store(connection: Connection, at: datetime) -> dict[int, BulkItem]:
-            return await self._store(connection, who, chosen, at)
+            stored = await self._store(connection, who, chosen, at)
+            found = leaves(screened, [_written(stored.get(index)) for index in range(len(items))])
+            await audit.append(connection, who, *found, at=at)
+            return stored
 
         outcomes = await self._changes.make(who, store)
         answered = [
@@ -90,18 +106,20 @@ class Transfer:
                 newer[index] = Revision(before, _as_stored(who, before, one.memory), "imported")
             else:
                 outcomes[index] = _unchanged(index, before)
-        outcomes |= await self._store_fresh(connection, who, fresh)
+        outcomes |= await self._store_fresh(connection, who, fresh, at)
         outcomes |= await self._store_newer(connection, who, newer, at)
         stored = [one for index, one in chosen.items() if outcomes[index].result != "refused"]
-        await self._store_rest(connection, who, stored, known, at)
+        linked = await self._store_rest(connection, who, stored, known, at)
+        alone = linked & {outcome.id for outcome in outcomes.values() if outcome.result == "unchanged"}
+        await audit.append(connection, who, *trail.of_links("link.added", alone), at=at)
         return outcomes
 
     async def _store_fresh(
-        self, connection: Connection, who: Principal, fresh: dict[int, Memory]
+        self, connection: Connection, who: Principal, fresh: dict[int, Memory], at: datetime
     ) -> dict[int, BulkItem]:
         erased = await self._log.purged(connection, who.organisation, [memory.id for memory in fresh.values()])
         above = {index: _above(memory, erased.get(memory.id)) for index, memory in fresh.items()}
-        inserted = await memories.insert_many(connection, self._log, who, list(above.values()), change="imported")
+        inserted = await memories.insert_many(connection, who, list(above.values()), at=at, change="imported")
         return {
             index: _created(index, memory) if memory.id in inserted else _refused(index, _taken())
             for index, memory in above.items()
@@ -132,7 +150,9 @@ class Transfer:
         records: Sequence[MemoryRecord],
         known: dict[UUID, Memory],
         at: datetime,
-    ) -> None:
+    ) -> set[UUID]:
+        """Store past versions and links of records; which memories got new links."""
+
         def authored(record: MemoryRecord) -> bool:
             before = known.get(record.memory.id)
             return before is None or before.created_by == who.person
@@ -147,7 +167,7 @@ class Transfer:
         ]
         await versions.insert_many(connection, who, past)
         held = [NewLink(one.memory.id, draft_of(link), link.score) for one in records for link in one.links]
-        await links.insert_many(connection, who, held, at=at)
+        return await links.insert_many(connection, who, held, at=at)
 
 
 def summary(items: list[BulkItem]) -> BulkResult:
@@ -156,6 +176,10 @@ def summary(items: list[BulkItem]) -> BulkResult:
         name: sum(item.result == name for item in items) for name in ("created", "updated", "unchanged", "refused")
     }
     return BulkResult(items=items, **counts)
+
+
+def _written(outcome: BulkItem | None) -> UUID | None:
+    return outcome.id if outcome is not None and outcome.result in ("created", "updated") else None
 
 
 def _as_stored(who: Principal, known: Memory, memory: Memory) -> Memory:

@@ -10,12 +10,14 @@ from uuid import UUID
 
 from devlore.problems import Invalid
 from devlore.types import Memory, MemoryDraft, Privacy, Status, TargetKind
+from devlore_server.kit import audit
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import Connection
 from devlore_server.kit.ids import new_id
 from devlore_server.kit.log import EventLog
+from devlore_server.kit.trusted import trusted
 from devlore_server.memory.checks import check_draft, check_visible, memory_targets
-from devlore_server.memory.store import links, memories
+from devlore_server.memory.store import links, memories, trail
 from devlore_server.memory.store.links import NewLink
 from devlore_server.memory.store.memories import Revision
 from devlore_server.memory.store.races import Raced
@@ -82,6 +84,16 @@ async def store_drafts(
     return answered
 
 
+def written(outcomes: Sequence[Outcome | Invalid]) -> list[UUID | None]:
+    """The memory each draft was written to; None for one that was refused or changed nothing."""
+    return [one.memory.id if isinstance(one, Outcome) and one.result != "unchanged" else None for one in outcomes]
+
+
+def stands_alone(draft: MemoryDraft) -> bool:
+    """Whether nothing has to be looked up to store a draft: it names neither a source item nor a link."""
+    return key_of(draft) is None and not draft.links
+
+
 def key_of(draft: MemoryDraft) -> Key | None:
     """The source item a draft speaks of, if it names one."""
     source = draft.source
@@ -125,7 +137,7 @@ async def _known(connection: Connection, who: Principal, drafts: Sequence[Memory
 
 def _sort_in(work: _Work, who: Principal, index: int, draft: MemoryDraft, stored: Memory | None, at: datetime) -> None:
     if stored is None:
-        memory = work.fresh[index] = _new(who, draft, at)
+        memory = work.fresh[index] = new_memory(who, draft, at)
         work.links += held_links(memory.id, draft, work.connector)
         return
     if _older(draft, stored):
@@ -148,11 +160,14 @@ async def _write(
     connection: Connection, log: EventLog, who: Principal, work: _Work, at: datetime
 ) -> dict[int, Outcome]:
     fresh = sorted(work.fresh.values(), key=_by_source)
-    if len(await memories.insert_many(connection, log, who, fresh)) != len(fresh):
+    if len(await memories.insert_many(connection, who, fresh, at=at)) != len(fresh):
         raise Raced
     stored = await memories.update_many(connection, log, who, list(work.revisions.values()), at=at)
     await memories.touch_sources(connection, who, work.seen)
-    await links.insert_many(connection, who, work.links, at=at)
+    linked = await links.insert_many(connection, who, work.links, at=at)
+    # The leaf of a memory that was stored or changed stands for its links, too.
+    alone = linked - {memory.id for memory in (*fresh, *stored)}
+    await audit.append(connection, who, *trail.of_links("link.added", alone), at=at)
     return (
         {index: Outcome("created", memory) for index, memory in work.fresh.items()}
         | {index: Outcome("updated", memory) for index, memory in zip(work.revisions, stored, strict=True)}
@@ -174,35 +189,39 @@ def _by_source(memory: Memory) -> tuple[str, str]:
     return (memory.source.connector, memory.source.external_id or "") if memory.source else ("", "")
 
 
-def _new(who: Principal, draft: MemoryDraft, at: datetime) -> Memory:
+def new_memory(who: Principal, draft: MemoryDraft, at: datetime) -> Memory:
+    """The memory a checked draft becomes, under an id of its own."""
     occurred_at = utc(draft.occurred_at) or at
     # The draft was validated when it was made, and PostgreSQL checks what is left.
-    return Memory.model_construct(
-        id=new_id(),
-        organisation_id=who.organisation,
-        team_id=draft.team_id,
-        project=draft.project,
-        kind=draft.kind,
-        title=draft.title,
-        body=draft.body,
-        tags=_distinct(draft.tags),
-        source=_source(draft),
-        privacy=draft.privacy,
-        status=Status.ACTIVE,
-        status_reason=None,
-        valid_from=utc(draft.valid_from) or occurred_at,
-        valid_to=None,
-        superseded_by=None,
-        occurred_at=occurred_at,
-        created_at=at,
-        updated_at=at,
-        deleted_at=None,
-        created_by=who.person,
-        version=1,
-        importance=draft.importance,
-        pinned=draft.pinned,
-        encryption=None,
-        trust=draft.trust,
+    return trusted(
+        Memory,
+        {
+            "id": new_id(),
+            "organisation_id": who.organisation,
+            "team_id": draft.team_id,
+            "project": draft.project,
+            "kind": draft.kind,
+            "title": draft.title,
+            "body": draft.body,
+            "tags": _distinct(draft.tags),
+            "source": _source(draft),
+            "privacy": draft.privacy,
+            "status": Status.ACTIVE,
+            "status_reason": None,
+            "valid_from": utc(draft.valid_from) or occurred_at,
+            "valid_to": None,
+            "superseded_by": None,
+            "occurred_at": occurred_at,
+            "created_at": at,
+            "updated_at": at,
+            "deleted_at": None,
+            "created_by": who.person,
+            "version": 1,
+            "importance": draft.importance,
+            "pinned": draft.pinned,
+            "encryption": None,
+            "trust": draft.trust,
+        },
     )
 
 

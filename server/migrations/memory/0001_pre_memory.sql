@@ -199,3 +199,55 @@ END
 $$;
 REVOKE ALL ON FUNCTION memory.visible FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION memory.visible TO devlore_app;
+
+-- New memories with their events and leaves, in one round trip: it says itself who asks, until the end of the transaction, and
+-- writes as whoever calls it. What loses to a row with the same id, or the same source item of the same person, is left
+-- out with its event and leaf; the ids that were stored are answered, null (and nothing stored) when the audit trail is
+-- not ready for the leaves.
+CREATE FUNCTION memory.store_new(of_organisation uuid, by_person uuid, teams uuid[], records json, events jsonb,
+                                 leaves json, moment timestamptz, pseudonyms uuid[])
+RETURNS uuid[]
+LANGUAGE plpgsql STRICT SECURITY INVOKER
+AS $$
+DECLARE
+    stored uuid[];
+BEGIN
+    PERFORM set_config('app.organisation', of_organisation::text, true),
+            set_config('app.person', by_person::text, true), set_config('app.teams', teams::text, true);
+    IF NOT audit.ready(moment, pseudonyms) THEN
+        RETURN NULL;
+    END IF;
+    WITH inserted AS (
+        INSERT INTO memory.memory (organisation_id, id, team_id, project, kind, title, body, tags, source_connector,
+            source_external_id, source_url, source_author, source_updated_at, privacy, status, status_reason,
+            valid_from, valid_to, superseded_by, occurred_at, created_at, updated_at, deleted_at, created_by, version, importance,
+            pinned, encryption, trust, change, changed_by, change_reason)
+        SELECT of_organisation, r.id, r.team_id, r.project, r.kind, r.title, r.body, r.tags, r.source_connector,
+            r.source_external_id, r.source_url, r.source_author, r.source_updated_at, r.privacy, r.status,
+            r.status_reason, r.valid_from, r.valid_to, r.superseded_by, r.occurred_at, r.created_at, r.updated_at,
+            r.deleted_at, r.created_by, r.version, r.importance, r.pinned, r.encryption, r.trust, r.change, by_person,
+            r.change_reason
+        FROM json_to_recordset(records) AS
+            r(id uuid, team_id uuid, project text, kind text, title text, body text, tags text[], source_connector text,
+              source_external_id text, source_url text, source_author text, source_updated_at timestamptz, privacy text,
+              status text, status_reason text, valid_from timestamptz, valid_to timestamptz, superseded_by uuid,
+              occurred_at timestamptz, created_at timestamptz, updated_at timestamptz, deleted_at timestamptz,
+              created_by uuid, version integer, importance double precision, pinned boolean, encryption jsonb,
+              trust text, change text, change_reason text)
+        ON CONFLICT DO NOTHING
+        RETURNING id)
+    SELECT coalesce(array_agg(id), '{}') INTO stored FROM inserted;
+    IF cardinality(stored) < jsonb_array_length(events) THEN
+        events := (SELECT coalesce(jsonb_agg(e ORDER BY place), '[]')
+                   FROM jsonb_array_elements(events) WITH ORDINALITY AS given(e, place)
+                   WHERE (e->>'subject')::uuid = ANY (stored));
+        leaves := (SELECT coalesce(json_agg(l ORDER BY place), '[]')
+                   FROM json_array_elements(leaves) WITH ORDINALITY AS given(l, place)
+                   WHERE (l->'targets'->0->>'id')::uuid = ANY (stored));
+    END IF;
+    PERFORM log.append(events), audit.append(leaves);
+    RETURN stored;
+END
+$$;
+REVOKE ALL ON FUNCTION memory.store_new FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION memory.store_new TO devlore_app;

@@ -183,7 +183,7 @@ async def test_importing_an_export_does_not_take_links_from_their_source(
 ) -> None:
     await notes.sync("a", to("x.md"))
     transfer = Transfer(database, log)
-    records = [record.model_dump(mode="json") async for record in transfer.export(who)]
+    records = [record.model_dump(mode="json") async for record in await transfer.export(who)]
     assert [link["target"] for link in records[0]["links"]] == ["x.md"]
     await transfer.take_in(who, records)
     await notes.sync("a", [])

@@ -9,13 +9,17 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
+import psycopg
 import pytest
 
-from devlore.types import Memory
+from devlore.events import MemorySnapshot
+from devlore.types import Memory, MemoryDraft
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import Database, rows
 from devlore_server.kit.ids import new_id
 from devlore_server.kit.log import START, EventLog
+from devlore_server.memory.store import memories
+from devlore_server.memory.upsert import new_memory
 
 from .conftest import Enter, Readiness, created, pointers
 
@@ -61,7 +65,8 @@ async def test_a_create_leaves_one_event_with_the_whole_state(http: httpx2.Async
     ((_, event),) = await log.read(START, EVENTS, 10)
     assert (event.type, event.version) == ("memory.created", 1)
     assert event.subject == UUID(memory["id"])
-    assert event.data["memory"] == memory
+    assert event.data == {"memory": memory}
+    assert MemorySnapshot.model_validate(event.data).memory == Memory.model_validate(memory)
 
 
 async def test_links_of_a_draft_are_stored_with_it(http: httpx2.AsyncClient) -> None:
@@ -196,3 +201,47 @@ async def test_concurrent_creates_are_all_stored_once(http: httpx2.AsyncClient) 
     made = await asyncio.gather(*(created(http, title=str(n)) for n in range(40)))
     listed = (await http.get("/v1/memories", params={"limit": 200})).json()["items"]
     assert sorted(one["id"] for one in listed) == sorted(one["id"] for one in made)
+
+
+async def test_a_create_that_is_sent_twice_is_one(database: Database, who: Principal, log: EventLog) -> None:
+    """As when the connection breaks after the commit and before the answer."""
+    memory = new_memory(who, MemoryDraft(title="once"), datetime.now(UTC))
+    for _ in range(2):
+        await memories.insert(database, who, memory)
+    async with database.transaction(who) as connection:
+        assert await memories.find_many(connection, who, [memory.id]) == [memory]
+    assert [event.subject for _, event in await log.read(START, EVENTS, 10)] == [memory.id]
+
+
+async def test_a_create_replaces_connections_that_died(http: httpx2.AsyncClient, owner_url: str, log: EventLog) -> None:
+    await created(http)
+    async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as owner:
+        await owner.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND usename = 'devlore_app'"
+        )
+    memory = await created(http, title="after the restart")
+    assert (await http.get(f"/v1/memories/{memory['id']}")).json() == memory
+    assert len(await log.read(START, EVENTS, 10)) == 2
+
+
+async def test_nobody_can_create_in_another_name(
+    database: Database, who: Principal, other: Principal, stranger: Principal, log: EventLog
+) -> None:
+    for whose in (other, stranger):
+        memory = new_memory(whose, MemoryDraft(), datetime.now(UTC))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await memories.insert(database, who, memory.model_copy(update={"organisation_id": who.organisation}))
+    assert await log.read(START, EVENTS, 10) == []
+
+
+async def test_of_many_new_memories_those_whose_id_is_taken_leave_no_event(
+    database: Database, who: Principal, log: EventLog
+) -> None:
+    drafts = [MemoryDraft(title=str(number)) for number in range(4)]
+    taken, *fresh = (new_memory(who, draft, datetime.now(UTC)) for draft in drafts)
+    await memories.insert(database, who, taken)
+    async with database.transaction(who) as connection:
+        stored = await memories.insert_many(connection, who, [fresh[0], taken, *fresh[1:]], at=taken.created_at)
+    assert stored == {memory.id for memory in fresh}
+    assert [event.subject for _, event in await log.read(START, EVENTS, 10)] == [taken.id, *(m.id for m in fresh)]

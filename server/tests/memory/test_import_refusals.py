@@ -42,7 +42,7 @@ async def record(service: MemoryService, transfer: Transfer, who: Principal) -> 
     draft = {"title": "One", "links": [{"target_kind": "memory", "target": str(target.id)}]}
     memory = (await service.create(who, MemoryDraft.model_validate(draft))).memory
     await service.edit(who, memory.id, MemoryPatch(title="Two", privacy=Privacy.PUBLIC), None)
-    records = [one.model_dump(mode="json") async for one in transfer.export(who)]
+    records = [one.model_dump(mode="json") async for one in await transfer.export(who)]
     return next(one for one in records if one["memory"]["id"] == str(memory.id))
 
 
@@ -116,7 +116,7 @@ async def test_nobody_plants_a_past_in_anothers_memory(
     victim = (await service.create(who, MemoryDraft(title="Mine", privacy=Privacy.PUBLIC))).memory
     own = (await service.create(other, MemoryDraft(title="Theirs"))).memory
     await service.edit(other, own.id, MemoryPatch(title="Still theirs"), None)
-    (forged,) = [one.model_dump(mode="json") async for one in transfer.export(other) if one.memory.id == own.id]
+    (forged,) = [one.model_dump(mode="json") async for one in await transfer.export(other) if one.memory.id == own.id]
     answers = []
     for target in (victim.id, new_id()):
         aimed = changed(renamed(forged), "/versions/0/memory_id", str(target))
@@ -132,7 +132,7 @@ async def test_importing_over_anothers_memory_is_an_edit_and_no_more(
     source = Source(connector="notes", external_id="a.md")
     draft = MemoryDraft(title="Ours", privacy=Privacy.PUBLIC, source=source)
     memory = (await service.create(who, draft)).memory
-    (record,) = [one.model_dump(mode="json") async for one in transfer.export(other)]
+    (record,) = [one.model_dump(mode="json") async for one in await transfer.export(other)]
     past = {"memory_id": record["memory"]["id"], "change": "edited", "changed_at": record["memory"]["updated_at"]}
     past |= {"changed_by": str(who.person), "reason": "forged", "version": 4}
     past["memory"] = record["memory"] | {"version": 4, "body": "forged"}
@@ -153,7 +153,7 @@ async def test_a_source_item_of_another_memory_is_a_conflict_for_an_update_too(
     await service.create(who, MemoryDraft(title="First", source=taken))
     for title in ("Second", "Third"):
         await service.create(who, MemoryDraft(title=title))
-    records = [one.model_dump(mode="json") async for one in transfer.export(who)]
+    records = [one.model_dump(mode="json") async for one in await transfer.export(who)]
     _, second, third = (one | {"memory": one["memory"] | {"version": 2}} for one in records)
     free = {"connector": "git", "external_id": "free"}
     result = await transfer.take_in(who, [changed(second, "/memory/source", taken.model_dump(mode="json")), third])
@@ -169,7 +169,7 @@ async def test_imports_at_the_same_time_store_each_record_once(
     records = [renamed(record) for _ in range(5)]
     results = await asyncio.gather(*(transfer.take_in(stranger, one) for one in [records, records[::-1]] * 4))
     assert sum(result.created for result in results) == 5
-    assert len([one async for one in transfer.export(stranger)]) == 5
+    assert len([one async for one in await transfer.export(stranger)]) == 5
 
 
 async def test_an_older_record_is_answered_with_what_is_stored(

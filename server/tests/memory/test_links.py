@@ -154,6 +154,7 @@ async def test_near_duplicates_become_links_once(
         organisation_id=who.organisation,
         subject=a.id,
         version=1,
+        audience=who.person,
         occurred_at=utc_now(),
         data=NearDuplicates(found=found, seen_by=who.person).model_dump(mode="json"),
     )

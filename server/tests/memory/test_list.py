@@ -76,6 +76,8 @@ async def shelf(http: httpx2.AsyncClient, who: Principal) -> httpx2.AsyncClient:
         ({"status": "active"}, "BA"),
         ({"status": ["invalidated", "superseded"]}, "C"),
         ({"privacy": ["private", "team"]}, "CA"),
+        ({"team": "00000000-0000-7000-8000-000000000301"}, "C"),
+        ({"team": "00000000-0000-7000-8000-000000000302"}, ""),
         ({"trust": "agent"}, "A"),
         ({"pinned": "true"}, "A"),
         ({"pinned": "false"}, "CB"),
@@ -103,6 +105,7 @@ async def test_filters(shelf: httpx2.AsyncClient, query: dict[str, Any], expecte
         {"kind": "a\0b"},
         {"kin": "tip"},
         {"tag": ["t"] * 101},
+        {"team": "platform"},
     ],
 )
 async def test_a_bad_parameter_is_named_never_ignored(http: httpx2.AsyncClient, query: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from random import Random
 from uuid import UUID
 
 import httpx2
@@ -17,8 +18,9 @@ from devlore_server.kit.clock import utc_now
 from devlore_server.kit.http import SignedCallers
 from devlore_server.kit.ids import new_id
 from devlore_server.memory.client import MemoriesClient
-from devlore_server.memory.service import MemoryService
+from devlore_server.memory.service import Filters, MemoryService
 from devlore_server.ports import Ingest, IngestDraft, Memories
+from tests.memory.secrets_formats import checked
 
 SECRET = b"the secret of the split topology"
 
@@ -112,11 +114,13 @@ async def test_internal_routes_answer_services_only(app: FastAPI, who: Principal
     """Neither without a header, nor with a person's, an old or a forged one."""
     transport = httpx2.ASGITransport(app=SignedCallers(app, secret=SECRET))
     internal = Principal(who.organisation, who.person, scopes=frozenset({"internal"}))
+    request = ("POST", f"/internal/memories/{path}".encode())
     headers = [
         (None, Unauthenticated.status),
-        (sign(who, SECRET, utc_now()), NotAllowed.status),
-        (sign(internal, SECRET, utc_now() - timedelta(minutes=2)), Unauthenticated.status),
-        (sign(internal, b"another secret altogether", utc_now()), Unauthenticated.status),
+        (sign(who, SECRET, utc_now(), *request), NotAllowed.status),
+        (sign(internal, SECRET, utc_now(), "POST", b"/internal/memories/other"), Unauthenticated.status),
+        (sign(internal, SECRET, utc_now() - timedelta(minutes=2), *request), Unauthenticated.status),
+        (sign(internal, b"another secret altogether", utc_now(), *request), Unauthenticated.status),
     ]
     async with httpx2.AsyncClient(transport=transport, base_url="http://memory.test") as client:
         for value, status in headers:
@@ -136,3 +140,18 @@ async def test_a_memory_service_that_is_away_is_unavailable(who: Principal) -> N
     async with MemoriesClient("http://127.0.0.1:9", SECRET) as client:
         with pytest.raises(Unavailable):
             await client.visible(who, [])
+
+
+async def test_secrets_beside_the_drafts_are_masked_as_they_are_in_them(
+    port: Memories, service: MemoryService, who: Principal
+) -> None:
+    token = checked(Random(31), "gh" + "p_")
+    name, plain = await port.masked(who, [f"notes/{token}.md", "notes/a.md"])
+    assert plain == "notes/a.md"
+    assert name.startswith("notes/[[secret:github:token:")
+    assert await port.masked(who, []) == []
+    source = Source(connector="markdown", external_id=f"notes/{token}.md")
+    await port.ingest(who, Ingest(new_id(), "markdown", [IngestDraft(MemoryDraft(title="a", source=source))]))
+    (memory,) = await service.page(who, Filters(), 10)
+    assert memory.source is not None
+    assert memory.source.external_id == name

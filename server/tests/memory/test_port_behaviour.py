@@ -184,7 +184,7 @@ async def test_an_imported_item_is_the_one_its_source_updates(
     """Moving to another instance and syncing there goes on where the old one stopped, with nothing doubled."""
     await service.ingest(who, batch(item("abc"), item("old", status=Status.SUPERSEDED, by="abc")))
     transfer = Transfer(database, log)
-    records = [record.model_dump(mode="json") async for record in transfer.export(who)]
+    records = [record.model_dump(mode="json") async for record in await transfer.export(who)]
     await transfer.take_in(stranger, records)
     result = await service.ingest(stranger, batch(item("abc"), item("old", status=Status.SUPERSEDED, by="abc")))
     assert (result.created, result.updated) == (0, 0)

@@ -29,7 +29,7 @@ def transfer(database: Database, log: EventLog) -> Transfer:
 
 
 async def exported(transfer: Transfer, who: Principal, **options: Any) -> list[dict[str, Any]]:
-    return [record.model_dump(mode="json") async for record in transfer.export(who, **options)]
+    return [record.model_dump(mode="json") async for record in await transfer.export(who, **options)]
 
 
 def without_owner(record: dict[str, Any]) -> dict[str, Any]:

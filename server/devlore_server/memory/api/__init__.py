@@ -11,6 +11,7 @@ from devlore_server.memory.api.lifecycle import router as lifecycle_routes
 from devlore_server.memory.api.links import router as link_routes
 from devlore_server.memory.api.listing import router as listing_routes
 from devlore_server.memory.api.memories import router as memory_routes
+from devlore_server.memory.api.policies import router as policy_routes
 from devlore_server.memory.api.transfer import router as transfer_routes
 from devlore_server.memory.history import History
 from devlore_server.memory.lifecycle import Lifecycle
@@ -41,4 +42,5 @@ def router(
     routes.include_router(history_routes(history, paging))
     routes.include_router(link_routes(links, paging))
     routes.include_router(lifecycle_routes(lifecycle, indexing))
+    routes.include_router(policy_routes(service))
     return routes

@@ -32,6 +32,12 @@ class ScanRequest(Model):
     limit: int
 
 
+class MaskedRequest(Model):
+    """Texts to mask the secrets in."""
+
+    texts: list[str]
+
+
 class CheckpointRequest(Model):
     """The checkpoint of one connection."""
 
@@ -57,6 +63,10 @@ def internal_router(service: MemoryService) -> Router:
     @routes.post("/ingest")
     async def ingest(principal: Who, batch: Ingest) -> Response:
         return encoded(_results.dump_python(await service.ingest(principal, batch)))
+
+    @routes.post("/masked")
+    async def masked(principal: Who, asked: MaskedRequest) -> Response:
+        return encoded(list[Any](await service.masked(principal, asked.texts)))
 
     @routes.post("/checkpoint")
     async def checkpoint(principal: Who, asked: CheckpointRequest) -> Response:

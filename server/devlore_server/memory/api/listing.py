@@ -32,6 +32,7 @@ class ListQuery(BaseModel):
     project: _Several = []
     tag: _Several = []
     author: _Several = Field(default=[], description="The author at its source, a person's id, or `@me`.")
+    team: Annotated[list[UUID], Field(max_length=100)] = Field(default=[], description="The team it is for, by its id.")
     source: _Several = Field(default=[], description="The connector it came from.")
     status: Annotated[list[Status], Field(max_length=3)] = []
     privacy: Annotated[list[Privacy], Field(max_length=3)] = []

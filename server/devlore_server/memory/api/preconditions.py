@@ -1,45 +1,19 @@
-"""ETag, If-Match and If-None-Match (RFC 9110 §13): a memory's version is its entity tag."""
+"""Preconditions of a change to a memory: its version is its entity tag."""
 
 from __future__ import annotations
 
-import re
-from typing import Annotated
-
-from fastapi import Header
-
 from devlore.types import Memory
+from devlore_server.kit.http import preconditions
+from devlore_server.kit.http.preconditions import ETAG_HEADER, IfMatch, IfNoneMatch, expected
 
-_TAG = re.compile(r'(W/)?"([^"]*)"')
-
-ETAG_HEADER = {"ETag": {"description": "The memory's version.", "schema": {"type": "string"}, "example": '"1"'}}
-
-IfMatch = Annotated[
-    str | None,
-    Header(
-        description='The version the change was made to, as its ETag (`"3"`); `*` for whatever is current.',
-        examples=['"3"'],
-    ),
-]
-IfNoneMatch = Annotated[
-    str | None, Header(description="The ETag you have: answers 304 while it is current.", examples=['"3"'])
-]
+__all__ = ["ETAG_HEADER", "IfMatch", "IfNoneMatch", "etag", "expected", "unchanged"]
 
 
 def etag(memory: Memory) -> dict[str, str]:
     """The header that names a memory's version."""
-    return {"ETag": f'"{memory.version}"'}
-
-
-def expected(if_match: str | None) -> frozenset[int] | None:
-    """The versions If-Match accepts, None for any; a tag that never was ours (or a weak one) accepts none."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    strong = [tag for weak, tag in _TAG.findall(if_match) if not weak]
-    return frozenset(int(tag) for tag in strong if re.fullmatch(r"[1-9][0-9]{0,9}", tag))
+    return preconditions.etag(memory.version)
 
 
 def unchanged(if_none_match: str | None, memory: Memory) -> bool:
-    """Whether the caller has this version already (weak comparison)."""
-    if if_none_match is None:
-        return False
-    return if_none_match.strip() == "*" or str(memory.version) in {tag for _, tag in _TAG.findall(if_none_match)}
+    """Whether the caller has this version of a memory already."""
+    return preconditions.unchanged(if_none_match, memory.version)

@@ -11,7 +11,6 @@ from pydantic_core import to_json
 
 from devlore.problems import TooLarge
 from devlore.types import BulkResult, ImportRequest, MemoryRecord
-from devlore_server.kit.auth import Principal
 from devlore_server.kit.http import Router, Who, encoded, problems, requires
 from devlore_server.memory.api.waiting import INDEXED_HEADER, Wait, indexed
 from devlore_server.memory.transfer import Transfer
@@ -26,8 +25,8 @@ def router(transfer: Transfer, indexing: Indexing | None) -> Router:
     """Routes that move memories between instances. Mount them before ``/v1/memories/{id}``."""
     routes = Router(tags=["memories"])
 
-    async def lines(principal: Principal, project: str | None, deleted: bool) -> AsyncIterator[bytes]:
-        async for record in transfer.export(principal, project=project, deleted=deleted):
+    async def lines(records: AsyncIterator[MemoryRecord]) -> AsyncIterator[bytes]:
+        async for record in records:
             yield to_json(record) + b"\n"
 
     @routes.get(
@@ -50,7 +49,8 @@ def router(transfer: Transfer, indexing: Indexing | None) -> Router:
         project: Annotated[str | None, Query(max_length=100, description="Only this project.")] = None,
         deleted: Annotated[bool, Query(description="Deleted memories too.")] = False,
     ) -> StreamingResponse:
-        return StreamingResponse(lines(principal, project, deleted), media_type=_NDJSON)
+        records = await transfer.export(principal, project=project, deleted=deleted)
+        return StreamingResponse(lines(records), media_type=_NDJSON)
 
     @routes.post(
         "/v1/memories/import",
@@ -71,6 +71,9 @@ def router(transfer: Transfer, indexing: Indexing | None) -> Router:
         records: Annotated[ImportRequest, Body(description="Lines of an export.")],
         wait: Wait = None,
     ) -> Response:
-        return encoded(await transfer.take_in(principal, records.items), headers=await indexed(indexing, wait))
+        return encoded(
+            await transfer.take_in(principal, records.items, allow_secrets=records.allow_secrets),
+            headers=await indexed(indexing, wait),
+        )
 
     return routes

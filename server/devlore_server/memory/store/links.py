@@ -34,13 +34,13 @@ class NewLink:
     connector: str | None = None
 
 
-async def insert_many(connection: Connection, who: Principal, links: Sequence[NewLink], *, at: datetime) -> None:
-    """Store links in one statement; the ones that exist stay, but take over a new score."""
+async def insert_many(connection: Connection, who: Principal, links: Sequence[NewLink], *, at: datetime) -> set[UUID]:
+    """Store links in one statement; those that exist stay, but take over a new score. Which memories got new ones."""
     if not links:
-        return
+        return set()
     # One statement cannot update a row twice, so equal links of one call are stored once.
     unique = {(one.memory_id, one.draft.type, one.draft.target_kind, _target(one.draft)): one for one in links}
-    await connection.execute(
+    stored = await connection.execute(
         "INSERT INTO memory.link (organisation_id, id, memory_id, type, target_kind, target, target_id, note, score,"
         " connector, created_at, created_by)"
         " SELECT %(organisation)s, n.id, n.memory_id, n.type, n.target_kind, n.target, n.target_id, n.note, n.score,"
@@ -48,9 +48,11 @@ async def insert_many(connection: Connection, who: Principal, links: Sequence[Ne
         " %(kinds)s::text[], %(targets)s::text[], %(target_ids)s::uuid[], %(notes)s::text[], %(scores)s::real[],"
         " %(connectors)s::text[]) AS n(id, memory_id, type, target_kind, target, target_id, note, score, connector)"
         " ON CONFLICT (organisation_id, memory_id, type, target_kind, target)"
-        " DO UPDATE SET score = excluded.score WHERE excluded.score IS NOT NULL",
+        " DO UPDATE SET score = excluded.score WHERE excluded.score IS NOT NULL"
+        " RETURNING memory_id, xmax = 0 AS added",
         _parameters(who, list(unique.values()), at),
     )
+    return {memory_id for memory_id, added in await stored.fetchall() if added}
 
 
 async def around(
@@ -108,8 +110,8 @@ async def adopt(connection: Connection, who: Principal, new: NewLink) -> None:
 
 async def drop_absent(
     connection: Connection, who: Principal, connector: str, held: Mapping[UUID, Sequence[LinkDraft]]
-) -> None:
-    """Of these memories, remove what ``connector`` brought once and now no longer holds."""
+) -> set[UUID]:
+    """Of these memories, remove what ``connector`` brought once and now no longer holds. Which memories lost some."""
     found = await rows(
         connection,
         "SELECT l.id, l.memory_id, l.type, l.target_kind, l.target FROM memory.link l"
@@ -117,13 +119,16 @@ async def drop_absent(
         (who.organisation, list(held), connector),
     )
     kept = {(id, one.type, one.target_kind, one.target) for id, drafts in held.items() for one in drafts}
-    gone = [
-        one["id"] for one in found if (one["memory_id"], one["type"], one["target_kind"], one["target"]) not in kept
-    ]
+    gone = {
+        one["id"]: one["memory_id"]
+        for one in found
+        if (one["memory_id"], one["type"], one["target_kind"], one["target"]) not in kept
+    }
     if gone:
         await connection.execute(
-            "DELETE FROM memory.link WHERE organisation_id = %s AND id = ANY (%s)", (who.organisation, gone)
+            "DELETE FROM memory.link WHERE organisation_id = %s AND id = ANY (%s)", (who.organisation, list(gone))
         )
+    return set(gone.values())
 
 
 async def delete(connection: Connection, who: Principal, memory_id: UUID, link_id: UUID) -> bool:

@@ -26,6 +26,7 @@ class Filters:
     project: Sequence[str] = ()
     tag: Sequence[str] = ()
     author: Sequence[str] = ()
+    team: Sequence[UUID] = ()
     source: Sequence[str] = ()
     status: Sequence[str] = ()
     privacy: Sequence[str] = ()
@@ -41,6 +42,7 @@ _ANY_OF: dict[str, LiteralString] = {
     "kind": "m.kind = ANY (%(kind)s)",
     "project": "m.project = ANY (%(project)s)",
     "tag": "m.tags && %(tag)s::text[]",
+    "team": "m.team_id = ANY (%(team)s::uuid[])",
     "source": "m.source_connector = ANY (%(source)s)",
     "status": "m.status = ANY (%(status)s)",
     "privacy": "m.privacy = ANY (%(privacy)s)",

@@ -10,16 +10,18 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
-from devlore.events import Event, EventType
+from devlore.events import Event, EventType, MemorySnapshot, audience_of
 from devlore.problems import NotFound
 from devlore.types import Memory, Privacy, Source, Status, Trust
+from devlore_server.kit import audit
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import Connection, Database, Row, row, rows
 from devlore_server.kit.ids import new_id
-from devlore_server.kit.log import EventLog
+from devlore_server.kit.log import EventLog, encoded
 from devlore_server.kit.trusted import trusted
+from devlore_server.memory.store import trail
 
-Change = Literal["created", "edited", "status", "deleted", "restored", "imported"]
+Change = Literal["created", "edited", "status", "deleted", "restored", "imported", "transferred"]
 
 COLUMNS: LiteralString = (
     "m.organisation_id, m.id, m.team_id, m.project, m.kind, m.title, m.body, m.tags, m.source_connector,"
@@ -28,6 +30,7 @@ COLUMNS: LiteralString = (
     " m.created_by, m.version, m.importance, m.pinned, m.encryption, m.trust"
 )
 """What ``memory_of`` reads, for ``SELECT … FROM memory.memory m``."""
+_NAMES = COLUMNS.replace("m.", "").split(", ")
 
 _RECORD: LiteralString = (
     "r(id uuid, team_id uuid, project text, kind text, title text, body text, tags text[], source_connector text,"
@@ -38,19 +41,10 @@ _RECORD: LiteralString = (
     " change text, change_reason text, past jsonb)"
 )
 
-_INSERT: LiteralString = f"""
-    INSERT INTO memory.memory (organisation_id, id, team_id, project, kind, title, body, tags, source_connector,
-        source_external_id, source_url, source_author, source_updated_at, privacy, status, status_reason, valid_from,
-        valid_to, superseded_by, occurred_at, created_at, updated_at, deleted_at, created_by, version, importance,
-        pinned, encryption, trust, change, changed_by, change_reason)
-    SELECT %(organisation)s, r.id, r.team_id, r.project, r.kind, r.title, r.body, r.tags, r.source_connector,
-        r.source_external_id, r.source_url, r.source_author, r.source_updated_at, r.privacy, r.status,
-        r.status_reason, r.valid_from, r.valid_to, r.superseded_by, r.occurred_at, r.created_at, r.updated_at,
-        r.deleted_at, r.created_by, r.version, r.importance, r.pinned, r.encryption, r.trust, r.change, %(person)s,
-        r.change_reason
-    FROM json_to_recordset(%(records)s::json) AS {_RECORD}
-    ON CONFLICT DO NOTHING
-    RETURNING id"""
+_STORE_NEW: LiteralString = (
+    "SELECT memory.store_new(%(organisation)s, %(person)s, %(teams)s, %(records)s::json, %(events)s::jsonb,"
+    " %(leaves)s::json, %(moment)s, %(pseudonyms)s) AS stored"
+)
 
 _UPDATE: LiteralString = f"""
     WITH r AS MATERIALIZED (SELECT * FROM json_to_recordset(%(records)s::json) AS {_RECORD}),
@@ -82,6 +76,7 @@ _EVENTS: dict[Change, EventType] = {
     "deleted": "memory.deleted",
     "restored": "memory.restored",
     "imported": "memory.updated",
+    "transferred": "memory.updated",
 }
 
 
@@ -95,25 +90,52 @@ class Revision:
     reason: str | None = None
 
 
+async def insert(database: Database, who: Principal, memory: Memory) -> None:
+    """Store one new memory under an id of its own, and append ``memory.created`` and its leaf; committed on return.
+
+    One round trip; what has no other effect when it is sent twice. ``created_by`` must be the caller (row-level
+    security). Raises ``Unavailable``.
+    """
+    leaf, at = trail.of_new(memory, "created"), memory.created_at
+    made = audit.trail(who, [leaf], at)
+    for _ in range(2):
+        if made is None:
+            async with database.transaction(who) as connection:
+                made = await audit.new_trail(connection, who, [leaf], at)
+        found = await database.statement(_STORE_NEW, _as_new(who, [memory], "created") | made.parameters())
+        if found is not None and found["stored"] is not None:
+            return
+        made = None
+    raise audit.NotAudited(leaf.action)
+
+
 async def insert_many(
-    connection: Connection, log: EventLog, who: Principal, memories: Sequence[Memory], *, change: Change = "created"
+    connection: Connection, who: Principal, memories: Sequence[Memory], *, at: datetime, change: Change = "created"
 ) -> set[UUID]:
-    """Store new memories in one statement and append ``memory.created`` for each.
+    """Store new memories and append ``memory.created`` and a leaf for each, in one statement.
 
     Returns the ids that were stored; the others lost to a row with the same id, or the same source item of the
     same person. ``created_by`` must be the caller (row-level security).
     """
     if not memories:
         return set()
-    records = [_record(memory, change, None) for memory in memories]
-    stored = await rows(
-        connection,
-        _INSERT,
-        {"organisation": who.organisation, "person": who.person, "records": to_json(records).decode()},
-    )
-    ids = {found["id"] for found in stored}
-    await log.append(connection, [_event("memory.created", memory) for memory in memories if memory.id in ids])
-    return ids
+    leaves = [trail.of_new(memory, change) for memory in memories]
+    for made in (audit.trail(who, leaves, at), None):
+        found_trail = made or await audit.new_trail(connection, who, leaves, at)
+        found = await row(connection, _STORE_NEW, _as_new(who, memories, change) | found_trail.parameters())
+        if found is not None and found["stored"] is not None:
+            return set(found["stored"])
+    raise audit.NotAudited(leaves[0].action)
+
+
+def _as_new(who: Principal, memories: Sequence[Memory], change: Change) -> dict[str, Any]:
+    return {
+        "organisation": who.organisation,
+        "person": who.person,
+        "teams": sorted(who.teams),
+        "records": to_json([_record(memory, change, None) for memory in memories]).decode(),
+        "events": encoded([_event("memory.created", memory) for memory in memories]),
+    }
 
 
 async def update(
@@ -134,7 +156,7 @@ async def update(
 async def update_many(
     connection: Connection, log: EventLog, who: Principal, revisions: Sequence[Revision], *, at: datetime
 ) -> list[Memory]:
-    """Archive each past state, write the new one, append its event; all in one statement each.
+    """Archive each past state, write the new one, append its event and leaf; all in one statement each.
 
     The new version is the old one plus 1 and ``updated_at`` is ``at``, except for an import, which keeps the
     version and time it brings. Returns the memories as stored, in the order given.
@@ -160,6 +182,8 @@ async def update_many(
     )
     events = [_event(_EVENTS[one.change], memory) for one, memory in zip(revisions, stored, strict=True)]
     await log.append(connection, events)
+    leaves = [trail.of_change(one.change, one.before, memory) for one, memory in zip(revisions, stored, strict=True)]
+    await audit.append(connection, who, *leaves, at=at)
     return stored
 
 
@@ -178,10 +202,12 @@ async def purge(connection: Connection, log: EventLog, who: Principal, memory: M
         organisation_id=who.organisation,
         subject=memory.id,
         version=memory.version + 1,
+        audience=audience_of(memory),
         occurred_at=at,
         data={},
     )
     await log.append(connection, [gone])
+    await audit.append(connection, who, trail.of_purge(memory), at=at)
 
 
 async def find_many(
@@ -202,11 +228,18 @@ async def find_many(
     return [memory_of(one) for one in found]
 
 
+async def hold_successions(connection: Connection, who: Principal) -> None:
+    """Until the transaction ends, nobody else who asks for this gives a memory of the organisation a successor."""
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('memory.superseded_by ' || %s, 0))", (str(who.organisation),)
+    )
+
+
 async def find_visible(database: Database, who: Principal, ids: Sequence[UUID]) -> list[Memory]:
     """The memories among ``ids`` that are not deleted and that ``who`` may see, in one round trip, in no order."""
     query: LiteralString = f"SELECT {COLUMNS} FROM memory.visible(%s, %s, %s, %s) AS m"
-    found = await database.read(query, (who.organisation, who.person, sorted(who.teams), list(ids)))
-    return [memory_of(one) for one in found]
+    found = await database.tuples(query, (who.organisation, who.person, sorted(who.teams), list(ids)), binary=True)
+    return [memory_of(dict(zip(_NAMES, one, strict=True))) for one in found]
 
 
 async def get(connection: Connection, who: Principal, id: UUID, *, lock: bool = False, deleted: bool = False) -> Memory:
@@ -341,8 +374,9 @@ def _event(type: EventType, memory: Memory) -> Event:
         organisation_id=memory.organisation_id,
         subject=memory.id,
         version=memory.version,
+        audience=audience_of(memory),
         occurred_at=memory.updated_at,
-        data={"memory": memory.model_dump(mode="json")},
+        data=trusted(MemorySnapshot, {"memory": memory}).model_dump(mode="json"),
     )
 
 
