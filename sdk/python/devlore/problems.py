@@ -44,6 +44,12 @@ class InvalidQuery(Invalid):
     code, title = "invalid-query", "The query cannot be read."
 
 
+class HoldsSecret(Invalid):
+    """What was sent holds a secret; ``errors`` name each place and the rule that found it, never the secret."""
+
+    code, title = "holds-secret", "This holds a secret and is not stored."
+
+
 class Malformed(Problem):
     """The body is not what its content type says."""
 
@@ -62,10 +68,52 @@ class Unauthenticated(Problem):
     status, code, title = 401, "unauthenticated", "Sign in first."
 
 
+class SignInFailed(Unauthenticated):
+    """The proof is wrong, or of nobody: which of the two is not said."""
+
+    code, title = "sign-in-failed", "This is not right. Check what you entered, and try again."
+
+
+class SecondFactorRequired(Unauthenticated):
+    """The password is right, but too short to be the only proof; sign in with a passkey."""
+
+    code, title = "second-factor-required", "Sign in with your passkey."
+
+
+class DevicePending(Problem):
+    """Nobody has approved the device yet; ask again after ``interval`` seconds. ``error`` is RFC 8628's word for it."""
+
+    status, code, title = 400, "authorization-pending", "Nobody has approved this device yet."
+
+
+class SlowDown(DevicePending):
+    """The device asks too often; from now on ``interval`` seconds lie between two questions."""
+
+    code, title = "slow-down", "Ask less often."
+
+
+class DeviceRefused(Problem):
+    """Somebody refused to let the device sign in."""
+
+    status, code, title = 400, "access-denied", "This sign-in was refused."
+
+
+class DeviceExpired(Problem):
+    """The device's code has expired, was used, or never was."""
+
+    status, code, title = 400, "expired-token", "This code is not good any more; begin again."
+
+
 class NotAllowed(Problem):
     """The caller may not do this."""
 
     status, code, title = 403, "not-allowed", "You may not do this."
+
+
+class StepUpRequired(NotAllowed):
+    """This needs a sign-in of the last 15 minutes; prove who you are again, then repeat the request."""
+
+    code, title = "step-up-required", "Prove again who you are."
 
 
 class NotFound(Problem):
@@ -113,7 +161,7 @@ class InProgress(Conflict):
 class VersionMismatch(Problem):
     """``If-Match`` names a version that is not the current one; ``version`` is."""
 
-    status, code, title = 412, "version-mismatch", "The memory has changed since you read it."
+    status, code, title = 412, "version-mismatch", "It has changed since you read it."
 
 
 class TooLarge(Problem):
@@ -144,6 +192,12 @@ class Unavailable(Problem):
     """A resource this needs does not answer; nothing was changed."""
 
     status, code, title = 503, "unavailable", "Something this needs does not answer right now."
+
+
+class Overdue(Problem):
+    """The request took longer than it may; a change it had begun was undone."""
+
+    status, code, title = 504, "overdue", "The answer took too long."
 
 
 class EmbedderUnavailable(Unavailable):

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from devlore.types.memory import Link, Memory, Version
-from devlore.types.model import BULK_LIMIT, Model, ProblemBody
+from devlore.types.model import ALLOW_SECRETS, BULK_LIMIT, Model, ProblemBody
 
 
 class BulkRequest(Model):
@@ -50,3 +50,4 @@ class ImportRequest(Model):
     """Up to 1,000 exported records; existing newer versions win."""
 
     items: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=BULK_LIMIT)]
+    allow_secrets: bool = Field(default=False, description=ALLOW_SECRETS)

@@ -8,7 +8,9 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from devlore.types.model import (
+    ALLOW_SECRETS,
     NO_NUL,
+    TAGS_LIMIT,
     Body,
     Kind,
     LinkType,
@@ -63,7 +65,7 @@ class MemoryDraft(Model):
     body: Body = ""
     kind: Kind = "note"
     project: ProjectSlug | None = None
-    tags: Annotated[list[Tag], Field(max_length=50)] = []
+    tags: Annotated[list[Tag], Field(max_length=TAGS_LIMIT)] = []
     links: Annotated[list[LinkDraft], Field(max_length=200)] = []
     source: Source | None = None
     privacy: Privacy = Privacy.PRIVATE
@@ -73,6 +75,7 @@ class MemoryDraft(Model):
     importance: Annotated[float, Field(ge=0, le=1)] = 0.5
     pinned: bool = False
     trust: Trust = Trust.PERSON
+    allow_secrets: bool = Field(default=False, description=ALLOW_SECRETS)
 
 
 class MemoryPatch(Model):
@@ -82,12 +85,13 @@ class MemoryPatch(Model):
     body: Body | None = None
     kind: Kind | None = None
     project: ProjectSlug | None = None
-    tags: Annotated[list[Tag], Field(max_length=50)] | None = None
+    tags: Annotated[list[Tag], Field(max_length=TAGS_LIMIT)] | None = None
     privacy: Privacy | None = None
     team_id: UUID | None = None
     occurred_at: AwareDatetime | None = None
     importance: Annotated[float, Field(ge=0, le=1)] | None = None
     pinned: bool | None = None
+    allow_secrets: bool = Field(default=False, description=ALLOW_SECRETS)
 
 
 class Memory(Model):
@@ -125,7 +129,7 @@ class Version(Model):
 
     memory_id: UUID
     version: int
-    change: Literal["created", "edited", "status", "deleted", "restored", "imported"]
+    change: Literal["created", "edited", "status", "deleted", "restored", "imported", "transferred"]
     changed_at: AwareDatetime
     changed_by: UUID
     reason: str | None

@@ -30,10 +30,15 @@ TITLE_LIMIT = 500
 """Longest title, in characters."""
 BODY_LIMIT = 1_048_576
 """Longest body, in bytes of UTF-8."""
+TAGS_LIMIT = 50
+"""Most tags of a memory."""
 BULK_LIMIT = 1_000
 """Most memories in one bulk request."""
 
 _slug = StringConstraints(pattern=r"^[a-z0-9][a-z0-9._/-]*$", max_length=100)
+ALLOW_SECRETS = "Store secrets as they are, whatever the policy; needs the scope `secrets:override` and is audited."
+"""What ``allow_secrets`` does, wherever it can be asked for."""
+
 # PostgreSQL's text cannot hold NUL; refusing it here keeps it a 422 with a pointer.
 NO_NUL = r"^[^\x00]*$"
 
