@@ -18,7 +18,7 @@ STATIC := $(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . &&
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --no-emit-package devlore --no-emit-package devlore-cli --no-emit-package devlore-server
 
-.PHONY: help up down run status test check static budgets drift openapi schema lock crash clean \
+.PHONY: help up down run team status test check static budgets drift openapi schema lock crash clean \
 	bench-recall bench-search bench-ingest bench-peers
 
 help: ## list these targets
@@ -44,6 +44,10 @@ down: ## stop it
 
 run: $(INSTALLED) ## start in the foreground, for development
 	@exec $(BIN)/devlore-server serve
+
+team: $(INSTALLED) ## run a team instance in the foreground: a process per role, PostgreSQL, Redis, sign-in on
+	@bash requirements/redis
+	@exec $(BIN)/devlore-server team
 
 status: $(INSTALLED) ## say what runs, and how far the indexes are
 	@$(BIN)/devlore status

@@ -1,13 +1,14 @@
-"""The server's own command line: serve roles, migrate, rebuild an index, describe itself."""
+"""The server's own command line: serve roles, look after an instance, rebuild, describe itself."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
 import click
@@ -17,17 +18,35 @@ import uvloop
 from starlette.types import ASGIApp
 
 from devlore_server import __version__, reference
-from devlore_server.app import AlreadyRunning, application, prepared
+from devlore_server.app import AlreadyRunning, WrongTier, application, prepared
+from devlore_server.app.ownership import first_owner, rotated_keys, upgraded
+from devlore_server.backup import BadBackup, back_up, restore
+from devlore_server.container import Unhealthy, ensure_healthy, make_secrets
 from devlore_server.gateway.hosts import NotLoopback
+from devlore_server.kit.draining import Drain
+from devlore_server.kit.dump import DumpError
 from devlore_server.kit.embedded import EmbeddedPostgresError
 from devlore_server.kit.heap import bound_arenas, settle_collector
 from devlore_server.kit.migrate import MigrationError
 from devlore_server.kit.telemetry import configure_logs
 from devlore_server.rebuilding import rebuild_search
-from devlore_server.settings import ROLES, BadSettings, Settings
+from devlore_server.settings import ROLES, BadSettings, Settings, secret_path
+from devlore_server.team import NotUp, run_team
 
 log = structlog.get_logger("devlore.server")
-EXPECTED = (BadSettings, AlreadyRunning, NotLoopback, EmbeddedPostgresError, MigrationError, OSError)
+EXPECTED = (
+    BadBackup,
+    BadSettings,
+    AlreadyRunning,
+    NotLoopback,
+    NotUp,
+    Unhealthy,
+    WrongTier,
+    DumpError,
+    EmbeddedPostgresError,
+    MigrationError,
+    OSError,
+)
 """What can be wrong at start; its message says what to do."""
 
 
@@ -59,14 +78,22 @@ async def serving(settings: Settings) -> None:
     _on_signal(loop, this.cancel)
     # Bound first: a port that is taken costs no start of PostgreSQL, and early callers wait instead of being refused.
     with _bound(settings) as listener:
-        async with application(settings) as app:
+        host, port = listener.getsockname()[:2]
+        settings, drain = settings.model_copy(update={"port": port}), Drain()
+        async with application(settings, drain) as app:
             server = Server(_config(app, settings))
-            _on_signal(loop, lambda: server.handle_exit(signal.SIGTERM, None))
+            _on_signal(loop, lambda: _stop(loop, server, drain, settings.drain_seconds))
             settle_collector()
-            host, port = listener.getsockname()[:2]
             log.info("listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
             await server.serve(sockets=[listener])
             log.info("stopping")
+
+
+def _stop(loop: asyncio.AbstractEventLoop, server: uvicorn.Server, drain: Drain, seconds: float) -> None:
+    """Say no to `/readyz`, after `seconds` to new connections, and let running requests finish; told twice, at once."""
+    if not drain.begin():
+        seconds = 0
+    loop.call_later(seconds, server.handle_exit, signal.SIGTERM, None)
 
 
 def _on_signal(loop: asyncio.AbstractEventLoop, act: Callable[[], object]) -> None:
@@ -103,6 +130,100 @@ def migrate() -> None:
     with explained():
         applied = asyncio.run(prepared(Settings.read()))
     click.echo("\n".join(applied) or "Nothing to do: the database is up to date.")
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+@main.command("backup")
+@click.argument("target", metavar="FILE-OR-FOLDER", type=click.Path(path_type=Path))
+def backup_command(target: Path) -> None:
+    """Write everything this instance holds to a file, while it serves. It holds its keys: keep it safe."""
+    with explained():
+        path = asyncio.run(back_up(Settings.read(), target, _say))
+    click.echo(path)
+
+
+@main.command("restore")
+@click.argument("source", metavar="FILE-OR-FOLDER", type=click.Path(path_type=Path, exists=True))
+@click.option("--force", is_flag=True, help="Replace the instance that is there.")
+def restore_command(source: Path, force: bool) -> None:
+    """Make this instance what a backup holds, all of it or nothing; of a folder, the newest one."""
+    with explained():
+        settings = Settings.read()
+        secret = secret_path(os.environ, settings.home)
+        path = asyncio.run(restore(settings, source, secret, _say, force=force))
+    click.echo(f"Restored from {path}. Start it now: the full-text index is made anew from the rows.")
+
+
+_ORGANISATION = click.option("--organisation", default="My team", show_default=True, help="Its name when it is new.")
+_EMAIL = click.option("--email", help="Whose link it is: nobody with another address can use it.")
+
+
+@main.command()
+@_ORGANISATION
+def team(organisation: str) -> None:
+    """Run a team instance on this machine: a process per role and a Redis, until told to stop."""
+    with explained():
+        settings = Settings.read(tier="team")
+        configure_logs(settings.log_format, settings.log_level)
+        with asyncio.Runner() as runner, contextlib.suppress(asyncio.CancelledError):
+            runner.run(_until_told(run_team(settings, organisation, click.echo)))
+
+
+async def _until_told(work: Coroutine[None, None, None]) -> None:
+    this = asyncio.current_task()
+    assert this is not None
+    _on_signal(asyncio.get_running_loop(), this.cancel)
+    await work
+
+
+@main.command("first-owner")
+@_ORGANISATION
+@_EMAIL
+def first_owner_command(organisation: str, email: str | None) -> None:
+    """Print the link by which the first owner of a team instance signs up; each call withdraws the one before."""
+    with explained():
+        link = asyncio.run(first_owner(Settings.read(tier="team"), organisation, email))
+    click.echo(link or "It has an owner already, who can invite others.")
+
+
+@main.command("upgrade-tier")
+@click.argument("tier", type=click.Choice(["team"]))
+@_ORGANISATION
+@_EMAIL
+def upgrade_tier_command(tier: str, organisation: str, email: str | None) -> None:
+    """Make this person's instance a team's; prints the link by which they sign in from now on. Loses nothing."""
+    with explained():
+        link = asyncio.run(upgraded(Settings.read(tier=tier), organisation, email))
+    click.echo(link or "It is a team's already, and has an owner.")
+
+
+@main.command("rotate-keys")
+def rotate_keys_command() -> None:
+    """Sign access tokens with a new key from now on; those of the one before stay good until they expire."""
+    with explained():
+        key = asyncio.run(rotated_keys(Settings.read(tier="team")))
+    click.echo(f"Tokens are signed with {key}; every process of the instance does so within half a minute.")
+
+
+@main.command("make-secrets", hidden=True)
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--postgres-host", required=True, help="Host, or host:port, of PostgreSQL.")
+@click.option("--redis-host", required=True, help="Host, or host:port, of Redis.")
+def make_secrets_command(folder: Path, postgres_host: str, redis_host: str) -> None:
+    """Make the secrets of a Compose instance that are missing; what exists stays."""
+    with explained():
+        made = make_secrets(folder, postgres_host, redis_host)
+    click.echo("Made: " + ", ".join(made) if made else "Nothing to do: every secret is there.")
+
+
+@main.command(hidden=True)
+def healthy() -> None:
+    """End with 0 when the server on this machine's port can serve; a container's health check."""
+    with explained():
+        ensure_healthy(Settings.read().port)
 
 
 @main.group()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from devlore_server.credential_examples import CREDENTIAL_EXAMPLES
+from devlore_server.directory_examples import DIRECTORY_EXAMPLES
+
 _ID = "0199c1a2-7f3e-7c41-9d52-1f2a6be0c311"
 _OLDER = "0199b7d4-03aa-7a90-8b1e-5c0d9e7712f0"
 _CONNECTION = "0199c1a3-1b5c-7d02-a3c4-77e5f0a91d64"
@@ -116,6 +119,8 @@ def _page(item: dict[str, Any]) -> dict[str, Any]:
 _COUNT: Final[dict[str, Any]] = {"value": "postgres", "count": 12}
 
 EXAMPLES: Final[dict[str, dict[str, Any]]] = {
+    **DIRECTORY_EXAMPLES,
+    **CREDENTIAL_EXAMPLES,
     "MemoryDraft": _DRAFT,
     "MemoryPatch": {"tags": ["postgres", "pool"], "importance": 0.8},
     "Memory": _MEMORY,
@@ -148,6 +153,8 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     },
     "MemoryRecord": {"memory": _MEMORY, "versions": [_VERSION], "links": [_LINK]},
     "ImportRequest": {"items": [{"memory": _MEMORY, "versions": [_VERSION], "links": []}]},
+    "SecretsPolicy": {"action": "redact", "changed_at": _WHEN, "changed_by": _PERSON},
+    "SecretsPolicyChange": {"action": "block"},
     "SearchRequest": {"q": "why did the connection pool run dry kind:decision", "limit": 5, "explain": True},
     "SearchPage": {"items": [_HIT], "next": None, "degraded": [], "facets": {"tag": [_COUNT]}, "took_ms": 3.4},
     "SearchStatus": _STATUS,

@@ -14,6 +14,13 @@ from devlore import types
 from devlore_server import __version__
 from devlore_server.examples import EXAMPLES
 from devlore_server.gateway import instance
+from devlore_server.gateway.idempotency import READS
+from devlore_server.identity.api import directory_router
+from devlore_server.identity.api.audit import router as audit_router
+from devlore_server.identity.api.devices import router as device_router
+from devlore_server.identity.api.keys import router as key_router
+from devlore_server.identity.api.proofs import router as proof_router
+from devlore_server.identity.api.sessions import router as session_router
 from devlore_server.integration import api as integration_api
 from devlore_server.kit.http import install
 from devlore_server.kit.paging import Paging
@@ -54,10 +61,26 @@ PARAMETERS = {
     "new": "The newer version; the current one when left out.",
 }
 """What a parameter means wherever it appears and its operation says nothing more particular."""
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": "^[!#-~][!-~]{0,254}$"},
+    "description": "Any word of your own, such as a UUID: sent again with the same key, the request is not run again.",
+}
+"""The gateway reads it, so no route of a service speaks of it."""
 TAGS = [
     {"name": "memories", "description": "What is remembered, its versions, links and lifecycle."},
     {"name": "search", "description": "Finding it again, and the indexes behind that."},
     {"name": "connections", "description": "Sources of memories: connections and their syncs."},
+    {"name": "sessions", "description": "Signing in, by password, passkey or device, and out."},
+    {"name": "identity", "description": "Oneself: profile, password, passkeys."},
+    {"name": "organisations", "description": "Organisations, their members and invitations."},
+    {"name": "teams", "description": "Teams and who is in them."},
+    {"name": "people", "description": "The people and service accounts of an organisation."},
+    {"name": "keys", "description": "API keys."},
+    {"name": "policies", "description": "What an organisation decides about what is written."},
+    {"name": "audit", "description": "Who did what, and what was refused."},
     {"name": "operations", "description": "Whether it runs, and how."},
 ]
 
@@ -91,6 +114,12 @@ def skeleton() -> FastAPI:
             memory_api.router(nothing, nothing, nothing, nothing, nothing, paging, nothing),
             search_api.router(nothing),
             integration_api.router(nothing, paging),
+            directory_router(nothing, nothing, nothing, nothing, nothing, nothing, paging),
+            session_router(nothing, nothing, nothing, nothing, paging),
+            device_router(nothing),
+            proof_router(nothing, nothing, nothing, nothing),
+            key_router(nothing, paging),
+            audit_router(nothing, paging),
             instance.router(__version__, "individual", []),
             metrics_route(),
         ]
@@ -113,6 +142,8 @@ def document() -> dict[str, Any]:
         for parameter in operation.get("parameters", []):
             if parameter["name"] in PARAMETERS:
                 parameter.setdefault("description", PARAMETERS[parameter["name"]])
+    for operation in (one["post"] for path, one in found["paths"].items() if "post" in one and path not in READS):
+        operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
     for name, example in EXAMPLES.items():
         if name in schemas:
             schemas[name]["examples"] = [example]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -78,6 +79,13 @@ class Memories(Protocol):
         """Drop a connection's checkpoint: its next sync reads everything again."""
         ...
 
+    async def masked(self, who: Principal, texts: list[str]) -> list[str]:
+        """Texts that a source brought beside its drafts (names of items, why one failed), with their secrets masked.
+
+        The name of an item comes out as it does in the drafts and deletions of ``ingest``.
+        """
+        ...
+
 
 class Indexing(Protocol):
     """What others may ask of the search service."""
@@ -87,4 +95,48 @@ class Indexing(Protocol):
 
         Returns the names of the indexes that did not catch up within ``timeout`` seconds.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a credential is good for at this moment, as identity knows it.
+
+    ``role``, ``teams`` and ``scopes`` are the person's in ``organisation`` right now; a key's scopes are those it was
+    given and its person still has. ``session`` is the session's id, ``key`` the API key's; one of them is set.
+    ``authenticated_at`` is when the person last proved who they are (for a key: when it was made).
+    """
+
+    organisation: UUID
+    person: UUID
+    role: str
+    teams: frozenset[UUID]
+    scopes: frozenset[str]
+    session: str | None
+    authenticated_at: datetime
+    expires_at: datetime | None
+    key: str | None = None
+
+
+class Identity(Protocol):
+    """What others may ask of the identity service: whether a credential holds, asked of the database each time.
+
+    None means that it does not: unknown, revoked, expired, its person disabled or no longer a member, its
+    organisation being deleted.
+    """
+
+    async def session(self, sid: UUID, person: UUID, organisation: UUID) -> Standing | None:
+        """The standing of a session that an access token names; None when the token says another person than it is."""
+        ...
+
+    async def cookie(self, digest: bytes) -> Standing | None:
+        """The standing of the browser session whose secret has this SHA-256."""
+        ...
+
+    async def key(self, key_id: str, digest: bytes, network: str | None) -> Standing | None:
+        """The standing of the API key with this id whose secret has this SHA-256; notes the use and its network."""
+        ...
+
+    async def keyset(self) -> dict[str, Any]:
+        """The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517)."""
         ...

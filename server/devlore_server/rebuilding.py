@@ -4,38 +4,59 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import httpx2
 
 from devlore.problems import Problem, from_body
 from devlore.types import SearchStatus
-from devlore_server.app import application
+from devlore_server.app import AlreadyRunning, application
+from devlore_server.kit.auth import SERVER
+from devlore_server.kit.signing import SignedAs
 from devlore_server.settings import Settings
 
 _EVERY = 0.5
+_OPERATOR = replace(SERVER, scopes=frozenset({"search:read", "search:admin"}))
 
 
 async def rebuild_search(settings: Settings, embedder: str | None, say: Callable[[str], None]) -> None:
     """Rebuild the search indexes and return when they answer; `say` gets a line when the progress changes.
 
-    Raises what the server refuses, or Problem when the rebuild fails.
+    Raises what the server refuses, AlreadyRunning for a team's server that searches in the gateway's own process, or
+    where nobody said which other does, and Problem when the rebuild fails.
     """
     url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
     async with httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
-        if await _answers(client):
-            await _rebuild(client, embedder, say)
+        if (running := await _instance(client)) is not None:
+            await (
+                _rebuild(client, embedder, say) if running["tier"] == "individual" else _ask(settings, embedder, say)
+            )
             return
-    async with application(settings) as app:
-        local = httpx2.ASGITransport(app=app)
-        async with httpx2.AsyncClient(transport=local, base_url=url, timeout=60) as client:
+    # Without a gateway: whoever may start the server holds the secret that services believe.
+    async with application(settings.model_copy(update={"roles": ("memory", "search")})) as app:
+        local, signed = httpx2.ASGITransport(app=app), SignedAs(_OPERATOR, settings.key())
+        async with httpx2.AsyncClient(transport=local, base_url=url, timeout=60, auth=signed) as client:
             await _rebuild(client, embedder, say)
 
 
-async def _answers(client: httpx2.AsyncClient) -> bool:
+async def _ask(settings: Settings, embedder: str | None, say: Callable[[str], None]) -> None:
+    """Have the search role of a running team's instance do it: no member may, whoever holds its secret may."""
+    if settings.search_url is None:
+        raise AlreadyRunning(
+            "The server is running: say where its search role answers (DEVLORE_SEARCH_URL), or stop it first."
+        )
+    signed = SignedAs(_OPERATOR, settings.key())
+    async with httpx2.AsyncClient(base_url=settings.search_url, timeout=60, trust_env=False, auth=signed) as client:
+        await _rebuild(client, embedder, say)
+
+
+async def _instance(client: httpx2.AsyncClient) -> dict[str, Any] | None:
     try:
-        return (await client.get("/v1/instance")).status_code == 200
+        answer = await client.get("/v1/instance")
     except httpx2.TransportError:
-        return False
+        return None
+    return dict(answer.json()) if answer.status_code == 200 else None
 
 
 async def _rebuild(client: httpx2.AsyncClient, embedder: str | None, say: Callable[[str], None]) -> None:

@@ -21,6 +21,9 @@ EVENTS: dict[str, tuple[str, str]] = {
     "memory.restored": ("it was brought back", _SNAPSHOT),
     "memory.purged": ("it was erased with its versions, links and earlier events", _NOTHING),
     "search.near_duplicates_found": ("others say nearly the same", "NearDuplicates"),
+    "identity.member_removed": ("a person left the organisation, or was removed", _NOTHING),
+    "identity.departure_settled": ("an owner decided on what somebody who left kept private", "DepartureSettled"),
+    "identity.organisation_erased": ("an organisation's deletion became final", _NOTHING),
 }
 """Each event: when it is written, and the type its data has."""
 _MARK = "<!-- generated below this line; `make openapi` writes it -->\n"

@@ -35,8 +35,30 @@ SEARCH_VECTOR: Final = Subscription(
 MEMORY_NEAR_DUPLICATES: Final = Subscription(
     "memory.near_duplicates", "memory", ("search.near_duplicates_found",), "stores near-duplicates as scored links"
 )
+MEMORY_DEPARTURES: Final = Subscription(
+    "memory.departures",
+    "memory",
+    ("identity.departure_settled", "identity.organisation_erased"),
+    "hands over or erases the private memories of those who left, erases those of an organisation that is gone",
+)
+INTEGRATION_DEPARTURES: Final = Subscription(
+    "integration.departures",
+    "integration",
+    ("identity.member_removed", "identity.organisation_erased"),
+    "disconnects the sources of those who left, and of an organisation that is gone",
+)
 GATEWAY_ANSWERS: Final = Subscription(
-    "gateway.answers", "gateway", ("memory.purged",), "erases the answers stored under idempotency keys about a memory"
+    "gateway.answers",
+    "gateway",
+    ("memory.purged", "identity.organisation_erased"),
+    "erases the answers stored under idempotency keys about a memory, and those of an organisation that is gone",
 )
 
-SUBSCRIPTIONS: Final = (SEARCH_LEXICAL, SEARCH_VECTOR, MEMORY_NEAR_DUPLICATES, GATEWAY_ANSWERS)
+SUBSCRIPTIONS: Final = (
+    SEARCH_LEXICAL,
+    SEARCH_VECTOR,
+    MEMORY_NEAR_DUPLICATES,
+    MEMORY_DEPARTURES,
+    INTEGRATION_DEPARTURES,
+    GATEWAY_ANSWERS,
+)

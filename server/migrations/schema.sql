@@ -1,6 +1,14 @@
+CREATE SCHEMA audit;
+
+ALTER SCHEMA audit OWNER TO devlore_owner;
+
 CREATE SCHEMA gateway;
 
 ALTER SCHEMA gateway OWNER TO devlore_owner;
+
+CREATE SCHEMA identity;
+
+ALTER SCHEMA identity OWNER TO devlore_owner;
 
 CREATE SCHEMA integration;
 
@@ -21,6 +29,193 @@ ALTER SCHEMA migration OWNER TO devlore_owner;
 CREATE SCHEMA search;
 
 ALTER SCHEMA search OWNER TO devlore_owner;
+
+CREATE FUNCTION audit.append(leaves json) RETURNS boolean
+    LANGUAGE plpgsql STRICT
+    AS $$
+BEGIN
+    INSERT INTO audit.leaf (organisation_id, id, occurred_at, actor_type, actor_id, action, targets, result, context,
+                            hash)
+    SELECT l.organisation, l.id, l.occurred_at, l.actor->>'type', (l.actor->>'id')::uuid, l.action, l.targets,
+           l.result, l.context, l.hash
+    FROM json_to_recordset(leaves) AS l(organisation uuid, id uuid, occurred_at timestamptz, actor json, action text,
+                                        targets jsonb, result text, context jsonb, hash bytea);
+    RETURN true;
+END
+$$;
+
+ALTER FUNCTION audit.append(leaves json) OWNER TO devlore_owner;
+
+CREATE FUNCTION audit.ensure_month(moment timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'audit'
+    AS $$
+DECLARE
+    first timestamptz := date_trunc('month', moment, 'UTC');
+    name  text := to_char(first AT TIME ZONE 'UTC', '"leaf_"YYYY_MM');
+BEGIN
+    IF moment IS NULL OR moment < '1970-01-01T00:00:00Z' OR moment >= '2200-01-01T00:00:00Z' THEN
+        RAISE EXCEPTION 'no month of the audit trail' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF to_regclass('audit.' || name) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('devlore audit ' || name, 0));
+    -- A look at the table, with a snapshot of after the wait: what to_regclass remembers may be of before.
+    IF EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'audit'::regnamespace AND c.relname = name) THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE audit.%I (LIKE audit.leaf INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
+    EXECUTE format('ALTER TABLE audit.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
+    EXECUTE format('ALTER TABLE audit.leaf ATTACH PARTITION audit.%I FOR VALUES FROM (%L) TO (%L)',
+                   name, first, (first AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC');
+    RETURN true;
+END
+$$;
+
+ALTER FUNCTION audit.ensure_month(moment timestamp with time zone) OWNER TO devlore_owner;
+
+CREATE TABLE audit.leaf (
+    organisation_id uuid NOT NULL,
+    id uuid NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    actor_type text NOT NULL,
+    actor_id uuid,
+    action text NOT NULL,
+    targets jsonb NOT NULL,
+    result text NOT NULL,
+    context jsonb NOT NULL,
+    hash bytea NOT NULL,
+    CONSTRAINT leaf_actor_type_check CHECK ((actor_type = ANY (ARRAY['person'::text, 'system'::text, 'nobody'::text]))),
+    CONSTRAINT leaf_check CHECK (((actor_type = 'person'::text) = (actor_id IS NOT NULL))),
+    CONSTRAINT leaf_hash_check CHECK ((length(hash) = 32)),
+    CONSTRAINT leaf_result_check CHECK ((result = ANY (ARRAY['ok'::text, 'refused'::text, 'failed'::text])))
+)
+PARTITION BY RANGE (occurred_at);
+
+ALTER TABLE ONLY audit.leaf FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE audit.leaf OWNER TO devlore_owner;
+
+CREATE FUNCTION audit.follow(after_xid xid8, after_id uuid, since timestamp with time zone, until timestamp with time zone, actions text[], actor_types text[], actors uuid[], about text[], results text[], most integer) RETURNS SETOF audit.leaf
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'audit'
+    AS $$
+DECLARE
+    organisation uuid := audit.of_context();
+BEGIN
+    RETURN QUERY
+        SELECT l.* FROM audit.leaf l
+        WHERE l.organisation_id = organisation
+          AND (l.xid, l.id) > (after_xid, after_id)
+          AND l.xid < pg_snapshot_xmin(pg_current_snapshot())
+          AND l.occurred_at >= since AND l.occurred_at < until
+          AND (actions IS NULL OR l.action = ANY (actions))
+          AND (actor_types IS NULL OR l.actor_type = ANY (actor_types))
+          AND (actors IS NULL OR l.actor_id = ANY (actors))
+          AND (about IS NULL OR EXISTS (SELECT FROM jsonb_array_elements(l.targets) AS t WHERE t->>'id' = ANY (about)))
+          AND (results IS NULL OR l.result = ANY (results))
+        ORDER BY l.xid, l.id LIMIT most;
+END
+$$;
+
+ALTER FUNCTION audit.follow(after_xid xid8, after_id uuid, since timestamp with time zone, until timestamp with time zone, actions text[], actor_types text[], actors uuid[], about text[], results text[], most integer) OWNER TO devlore_audit;
+
+CREATE FUNCTION audit.newest(before_at timestamp with time zone, before_id uuid, since timestamp with time zone, actions text[], actor_types text[], actors uuid[], about text[], results text[], most integer) RETURNS SETOF audit.leaf
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'audit'
+    AS $$
+DECLARE
+    organisation uuid := audit.of_context();
+BEGIN
+    RETURN QUERY
+        SELECT l.* FROM audit.leaf l
+        WHERE l.organisation_id = organisation
+          AND (l.occurred_at, l.id) < (before_at, before_id)
+          AND l.occurred_at >= since
+          AND (actions IS NULL OR l.action = ANY (actions))
+          AND (actor_types IS NULL OR l.actor_type = ANY (actor_types))
+          AND (actors IS NULL OR l.actor_id = ANY (actors))
+          AND (about IS NULL OR EXISTS (SELECT FROM jsonb_array_elements(l.targets) AS t WHERE t->>'id' = ANY (about)))
+          AND (results IS NULL OR l.result = ANY (results))
+        ORDER BY l.occurred_at DESC, l.id DESC LIMIT most;
+END
+$$;
+
+ALTER FUNCTION audit.newest(before_at timestamp with time zone, before_id uuid, since timestamp with time zone, actions text[], actor_types text[], actors uuid[], about text[], results text[], most integer) OWNER TO devlore_audit;
+
+CREATE FUNCTION audit.of_context() RETURNS uuid
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog'
+    AS $$
+DECLARE
+    organisation uuid := current_setting('app.organisation')::uuid;
+BEGIN
+    IF organisation = '00000000-0000-0000-0000-000000000000' THEN
+        RAISE EXCEPTION 'nobody reads the audit trail' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN organisation;
+END
+$$;
+
+ALTER FUNCTION audit.of_context() OWNER TO devlore_owner;
+
+CREATE FUNCTION audit.prepare(moment timestamp with time zone, kinds text[], names text[], OUT created boolean, OUT ids uuid[]) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'audit'
+    AS $$
+DECLARE
+    organisation uuid := current_setting('app.organisation')::uuid;
+BEGIN
+    created := audit.ensure_month(moment);
+    INSERT INTO audit.pseudonym (organisation_id, kind, value)
+    SELECT organisation, asked.kind, asked.value FROM unnest(kinds, names) AS asked(kind, value)
+    ON CONFLICT DO NOTHING;
+    SELECT coalesce(array_agg(p.id ORDER BY asked.place), '{}') INTO ids
+    FROM unnest(kinds, names) WITH ORDINALITY AS asked(kind, value, place)
+    JOIN audit.pseudonym p ON p.organisation_id = organisation AND p.kind = asked.kind AND p.value = asked.value;
+END
+$$;
+
+ALTER FUNCTION audit.prepare(moment timestamp with time zone, kinds text[], names text[], OUT created boolean, OUT ids uuid[]) OWNER TO devlore_owner;
+
+CREATE FUNCTION audit.ready(moment timestamp with time zone, pseudonyms uuid[]) RETURNS boolean
+    LANGUAGE plpgsql STABLE STRICT
+    AS $$
+BEGIN
+    RETURN to_regclass(to_char(moment AT TIME ZONE 'UTC', '"audit.leaf_"YYYY_MM')) IS NOT NULL
+       AND (SELECT count(*) FROM audit.pseudonym p
+            WHERE p.organisation_id = (SELECT current_setting('app.organisation')::uuid)
+              AND p.id = ANY (pseudonyms)) = cardinality(pseudonyms);
+END
+$$;
+
+ALTER FUNCTION audit.ready(moment timestamp with time zone, pseudonyms uuid[]) OWNER TO devlore_owner;
+
+CREATE FUNCTION audit.settled(OUT xid xid8, OUT id uuid, OUT unreached xid8) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'audit'
+    AS $$
+DECLARE
+    organisation uuid := audit.of_context();
+BEGIN
+    unreached := pg_snapshot_xmax(pg_current_snapshot());
+    -- Each statement by its own snapshot: what was committed since the one before lies beyond that one's end, too.
+    IF EXISTS (SELECT FROM audit.leaf l
+               WHERE l.organisation_id = organisation AND l.xid >= pg_snapshot_xmax(pg_current_snapshot())) THEN
+        UPDATE audit.leaf l SET xid = '1'
+        WHERE l.organisation_id = organisation AND l.xid >= pg_snapshot_xmax(pg_current_snapshot());
+    END IF;
+    SELECT l.xid, l.id INTO xid, id FROM audit.leaf l
+    WHERE l.organisation_id = organisation AND l.xid < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY l.xid DESC, l.id DESC LIMIT 1;
+    xid := coalesce(xid, '0');
+    id := coalesce(id, '00000000-0000-0000-0000-000000000000');
+END
+$$;
+
+ALTER FUNCTION audit.settled(OUT xid xid8, OUT id uuid, OUT unreached xid8) OWNER TO devlore_audit;
 
 CREATE FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_subject uuid, its_status smallint, its_headers jsonb, its_body bytea) RETURNS boolean
     LANGUAGE plpgsql
@@ -83,6 +278,17 @@ $$;
 
 ALTER FUNCTION gateway.erase(of_organisation uuid, subjects uuid[]) OWNER TO devlore_owner;
 
+CREATE FUNCTION gateway.erase_all(of_organisation uuid) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'gateway'
+    AS $$
+    WITH deleted AS (
+        DELETE FROM gateway.idempotency i WHERE i.organisation_id = of_organisation RETURNING 1)
+    SELECT count(*) FROM deleted
+$$;
+
+ALTER FUNCTION gateway.erase_all(of_organisation uuid) OWNER TO devlore_owner;
+
 CREATE FUNCTION gateway.forget_expired(most integer) RETURNS bigint
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'gateway'
@@ -97,6 +303,153 @@ CREATE FUNCTION gateway.forget_expired(most integer) RETURNS bigint
 $$;
 
 ALTER FUNCTION gateway.forget_expired(most integer) OWNER TO devlore_owner;
+
+CREATE FUNCTION identity.due_organisations(moment timestamp with time zone, most integer) RETURNS SETOF uuid
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'identity'
+    AS $$
+    SELECT o.organisation_id FROM identity.organisation o
+    WHERE o.delete_after <= moment ORDER BY o.delete_after LIMIT most
+$$;
+
+ALTER FUNCTION identity.due_organisations(moment timestamp with time zone, most integer) OWNER TO devlore_identity;
+
+CREATE FUNCTION identity.find_by_device(of_digest bytea) RETURNS TABLE(organisation_id uuid, person_id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'identity'
+    AS $$
+    SELECT d.in_organisation, d.person_id FROM identity.device d
+    WHERE d.digest = of_digest AND d.person_id IS NOT NULL
+$$;
+
+ALTER FUNCTION identity.find_by_device(of_digest bytea) OWNER TO devlore_identity;
+
+CREATE FUNCTION identity.find_by_email(of_email text) RETURNS uuid
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'identity'
+    AS $$ SELECT p.id FROM identity.person p WHERE p.email = of_email AND p.kind = 'human' AND p.disabled_at IS NULL $$;
+
+ALTER FUNCTION identity.find_by_email(of_email text) OWNER TO devlore_identity;
+
+CREATE FUNCTION identity.find_by_passkey(of_credential bytea) RETURNS uuid
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'identity'
+    AS $$
+    SELECT k.person_id FROM identity.passkey k JOIN identity.person p ON p.id = k.person_id
+    WHERE k.credential_id = of_credential AND p.disabled_at IS NULL
+$$;
+
+ALTER FUNCTION identity.find_by_passkey(of_credential bytea) OWNER TO devlore_identity;
+
+CREATE FUNCTION identity.find_cookie(of_cookie bytea, moment timestamp with time zone) RETURNS TABLE(organisation_id uuid, id uuid, person_id uuid, role text, teams uuid[], authenticated_at timestamp with time zone, last_seen_at timestamp with time zone, expires_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'identity'
+    AS $$
+    SELECT s.organisation_id, s.id, s.person_id, now.role, now.teams, s.authenticated_at, s.last_seen_at, s.expires_at
+    FROM identity.session s CROSS JOIN LATERAL identity.standing(s.person_id, s.organisation_id) AS now
+    WHERE s.cookie = of_cookie AND s.revoked_at IS NULL AND s.expires_at > moment AND s.epoch = now.epoch
+$$;
+
+ALTER FUNCTION identity.find_cookie(of_cookie bytea, moment timestamp with time zone) OWNER TO devlore_identity;
+
+CREATE FUNCTION identity.find_invitation(of_digest bytea) RETURNS TABLE(organisation_id uuid, id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'identity'
+    AS $$ SELECT i.organisation_id, i.id FROM identity.invitation i WHERE i.digest = of_digest $$;
+
+ALTER FUNCTION identity.find_invitation(of_digest bytea) OWNER TO devlore_identity;
+
+CREATE FUNCTION identity.find_key(of_key_id text, of_digest bytea, moment timestamp with time zone) RETURNS TABLE(organisation_id uuid, id uuid, person_id uuid, role text, teams uuid[], scopes text[], networks text[], created_at timestamp with time zone, expires_at timestamp with time zone, last_used_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'identity'
+    AS $$
+    SELECT k.organisation_id, k.id, k.person_id, now.role, now.teams, k.scopes, k.networks, k.created_at, k.expires_at,
+           k.last_used_at
+    FROM identity.api_key k CROSS JOIN LATERAL identity.standing(k.person_id, k.organisation_id) AS now
+    WHERE k.key_id = of_key_id AND k.digest = of_digest AND k.revoked_at IS NULL
+      AND (k.expires_at IS NULL OR k.expires_at > moment)
+$$;
+
+ALTER FUNCTION identity.find_key(of_key_id text, of_digest bytea, moment timestamp with time zone) OWNER TO devlore_identity;
+
+CREATE FUNCTION identity.find_refresh(of_digest bytea) RETURNS TABLE(organisation_id uuid, session_id uuid, person_id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'identity'
+    AS $$ SELECT r.organisation_id, r.session_id, r.person_id FROM identity.refresh r WHERE r.digest = of_digest $$;
+
+ALTER FUNCTION identity.find_refresh(of_digest bytea) OWNER TO devlore_identity;
+
+CREATE FUNCTION identity.find_session(of_id uuid, moment timestamp with time zone) RETURNS TABLE(organisation_id uuid, id uuid, person_id uuid, role text, teams uuid[], authenticated_at timestamp with time zone, last_seen_at timestamp with time zone, expires_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'identity'
+    AS $$
+    SELECT s.organisation_id, s.id, s.person_id, now.role, now.teams, s.authenticated_at, s.last_seen_at, s.expires_at
+    FROM identity.session s CROSS JOIN LATERAL identity.standing(s.person_id, s.organisation_id) AS now
+    WHERE s.id = of_id AND s.revoked_at IS NULL AND s.expires_at > moment AND s.epoch = now.epoch
+$$;
+
+ALTER FUNCTION identity.find_session(of_id uuid, moment timestamp with time zone) OWNER TO devlore_identity;
+
+CREATE FUNCTION identity.forget_credentials(moment timestamp with time zone, most integer) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'identity'
+    AS $$
+    WITH sessions AS (
+        DELETE FROM identity.session WHERE (organisation_id, id) IN (
+            SELECT s.organisation_id, s.id FROM identity.session s
+            WHERE s.expires_at < moment - interval '30 days' LIMIT most) RETURNING 1),
+    challenges AS (
+        DELETE FROM identity.challenge WHERE digest IN (
+            SELECT c.digest FROM identity.challenge c WHERE c.expires_at < moment LIMIT most) RETURNING 1),
+    devices AS (
+        DELETE FROM identity.device WHERE digest IN (
+            SELECT d.digest FROM identity.device d WHERE d.expires_at < moment - interval '1 hour' LIMIT most)
+        RETURNING 1),
+    keys AS (
+        DELETE FROM identity.signing_key WHERE retires_at < moment - interval '1 day' RETURNING 1)
+    SELECT (SELECT count(*) FROM sessions) + (SELECT count(*) FROM challenges) + (SELECT count(*) FROM devices)
+         + (SELECT count(*) FROM keys)
+$$;
+
+ALTER FUNCTION identity.forget_credentials(moment timestamp with time zone, most integer) OWNER TO devlore_identity;
+
+CREATE FUNCTION identity.owner_of_key(of_id uuid) RETURNS uuid
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'identity'
+    AS $$
+    SELECT k.person_id FROM identity.api_key k
+    WHERE k.organisation_id = (SELECT current_setting('app.organisation')::uuid) AND k.id = of_id
+$$;
+
+ALTER FUNCTION identity.owner_of_key(of_id uuid) OWNER TO devlore_identity;
+
+CREATE FUNCTION identity.standing(of_person uuid, of_organisation uuid) RETURNS TABLE(role text, teams uuid[], epoch integer)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'identity'
+    AS $$
+    SELECT m.role, array(SELECT t.team_id FROM identity.team_member t
+                         WHERE t.organisation_id = m.organisation_id AND t.person_id = m.person_id ORDER BY t.team_id),
+           p.epoch
+    FROM identity.membership m
+    JOIN identity.organisation o ON o.organisation_id = m.organisation_id
+    JOIN identity.person p ON p.id = m.person_id
+    WHERE m.organisation_id = of_organisation AND m.person_id = of_person AND p.disabled_at IS NULL
+      AND (o.delete_after IS NULL OR m.role = 'owner')
+$$;
+
+ALTER FUNCTION identity.standing(of_person uuid, of_organisation uuid) OWNER TO devlore_identity;
+
+CREATE FUNCTION integration.disconnect(of_person uuid, until timestamp with time zone) RETURNS SETOF uuid
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'integration'
+    AS $$
+    DELETE FROM integration.connection c
+    WHERE c.organisation_id = current_setting('app.organisation')::uuid
+      AND (of_person IS NULL OR c.created_by = of_person) AND c.created_at <= until
+    RETURNING c.id
+$$;
+
+ALTER FUNCTION integration.disconnect(of_person uuid, until timestamp with time zone) OWNER TO devlore_owner;
 
 CREATE FUNCTION integration.waiting_syncs(dead_before timestamp with time zone) RETURNS TABLE(organisation_id uuid, created_by uuid, id uuid)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -130,6 +483,19 @@ END
 $$;
 
 ALTER FUNCTION log.adopt() OWNER TO devlore_search;
+
+CREATE FUNCTION log.append(events jsonb) RETURNS void
+    LANGUAGE plpgsql STRICT
+    AS $$
+BEGIN
+    INSERT INTO log.event (organisation_id, id, type, subject, version, audience, occurred_at, data)
+    SELECT e.organisation_id, e.id, e.type, e.subject, e.version, e.audience, e.occurred_at, e.data
+    FROM jsonb_to_recordset(events) AS e(organisation_id uuid, id uuid, type text, subject uuid, version integer,
+                                         audience uuid, occurred_at timestamptz, data jsonb);
+END
+$$;
+
+ALTER FUNCTION log.append(events jsonb) OWNER TO devlore_owner;
 
 CREATE FUNCTION log.ends() RETURNS TABLE(settled_xid xid8, settled_seq bigint, head_xid xid8, head_seq bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -168,11 +534,11 @@ CREATE FUNCTION log.parked_count(of_consumer text) RETURNS bigint
 
 ALTER FUNCTION log.parked_count(of_consumer text) OWNER TO devlore_search;
 
-CREATE FUNCTION log.read_after(after_xid xid8, after_seq bigint, types text[], most integer) RETURNS TABLE(xid xid8, seq bigint, organisation_id uuid, id uuid, type text, subject uuid, version integer, occurred_at timestamp with time zone, data jsonb)
+CREATE FUNCTION log.read_after(after_xid xid8, after_seq bigint, types text[], most integer) RETURNS TABLE(xid xid8, seq bigint, organisation_id uuid, id uuid, type text, subject uuid, version integer, audience uuid, occurred_at timestamp with time zone, data jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'log'
     AS $$
-    SELECT e.xid, e.seq, e.organisation_id, e.id, e.type, e.subject, e.version, e.occurred_at, e.data
+    SELECT e.xid, e.seq, e.organisation_id, e.id, e.type, e.subject, e.version, e.audience, e.occurred_at, e.data
     FROM log.event e
     WHERE (e.xid, e.seq) > (after_xid, after_seq)
       AND e.xid < pg_snapshot_xmin(pg_current_snapshot())
@@ -183,11 +549,11 @@ $$;
 
 ALTER FUNCTION log.read_after(after_xid xid8, after_seq bigint, types text[], most integer) OWNER TO devlore_search;
 
-CREATE FUNCTION log.read_parked(of_consumer text) RETURNS TABLE(organisation_id uuid, id uuid, type text, subject uuid, version integer, occurred_at timestamp with time zone, data jsonb)
+CREATE FUNCTION log.read_parked(of_consumer text) RETURNS TABLE(organisation_id uuid, id uuid, type text, subject uuid, version integer, audience uuid, occurred_at timestamp with time zone, data jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'log'
     AS $$
-    SELECT e.organisation_id, e.id, e.type, e.subject, e.version, e.occurred_at, e.data
+    SELECT e.organisation_id, e.id, e.type, e.subject, e.version, e.audience, e.occurred_at, e.data
     FROM log.parked p JOIN log.event e ON e.organisation_id = p.organisation_id AND e.id = p.event_id
     WHERE p.consumer = of_consumer ORDER BY e.xid, e.seq
 $$;
@@ -200,6 +566,45 @@ CREATE FUNCTION memory.count_all() RETURNS bigint
     AS $$ SELECT count(*) FROM memory.memory m WHERE m.deleted_at IS NULL $$;
 
 ALTER FUNCTION memory.count_all() OWNER TO devlore_search;
+
+CREATE FUNCTION memory.erase_some(most integer) RETURNS TABLE(id uuid, version integer)
+    LANGUAGE sql STRICT SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'memory'
+    AS $$
+    DELETE FROM memory.memory m
+    WHERE m.organisation_id = current_setting('app.organisation')::uuid
+      AND m.id IN (SELECT o.id FROM memory.memory o
+                   WHERE o.organisation_id = current_setting('app.organisation')::uuid
+                   ORDER BY o.id LIMIT most FOR UPDATE)
+    RETURNING m.id, m.version
+$$;
+
+ALTER FUNCTION memory.erase_some(most integer) OWNER TO devlore_owner;
+
+CREATE FUNCTION memory.hand_over(heir uuid, ids uuid[]) RETURNS void
+    LANGUAGE plpgsql STRICT SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'memory'
+    AS $$
+DECLARE
+    tenant uuid := current_setting('app.organisation')::uuid;
+    giver  uuid := current_setting('app.person')::uuid;
+BEGIN
+    ids := array(SELECT m.id FROM memory.memory m
+                 WHERE m.organisation_id = tenant AND m.id = ANY (ids) AND m.created_by = giver
+                   AND m.privacy = 'private' FOR UPDATE);
+    UPDATE memory.version v SET state = jsonb_set(v.state, '{created_by}', to_jsonb(heir))
+    WHERE v.organisation_id = tenant AND v.memory_id = ANY (ids)
+      AND v.state->>'privacy' = 'private' AND v.state->>'created_by' = giver::text;
+    UPDATE memory.claim c SET person_id = heir WHERE c.organisation_id = tenant AND c.memory_id = ANY (ids);
+    UPDATE memory.memory m SET created_by = heir, source_external_id = CASE WHEN NOT EXISTS (
+            SELECT FROM memory.memory o
+            WHERE o.organisation_id = tenant AND o.created_by = heir AND o.source_connector = m.source_connector
+              AND o.source_external_id = m.source_external_id) THEN m.source_external_id END
+    WHERE m.organisation_id = tenant AND m.id = ANY (ids);
+END
+$$;
+
+ALTER FUNCTION memory.hand_over(heir uuid, ids uuid[]) OWNER TO devlore_owner;
 
 CREATE TABLE memory.memory (
     organisation_id uuid NOT NULL,
@@ -256,6 +661,52 @@ CREATE FUNCTION memory.scan(after_organisation uuid, after_id uuid, most integer
 $$;
 
 ALTER FUNCTION memory.scan(after_organisation uuid, after_id uuid, most integer) OWNER TO devlore_search;
+
+CREATE FUNCTION memory.store_new(of_organisation uuid, by_person uuid, teams uuid[], records json, events jsonb, leaves json, moment timestamp with time zone, pseudonyms uuid[]) RETURNS uuid[]
+    LANGUAGE plpgsql STRICT
+    AS $$
+DECLARE
+    stored uuid[];
+BEGIN
+    PERFORM set_config('app.organisation', of_organisation::text, true),
+            set_config('app.person', by_person::text, true), set_config('app.teams', teams::text, true);
+    IF NOT audit.ready(moment, pseudonyms) THEN
+        RETURN NULL;
+    END IF;
+    WITH inserted AS (
+        INSERT INTO memory.memory (organisation_id, id, team_id, project, kind, title, body, tags, source_connector,
+            source_external_id, source_url, source_author, source_updated_at, privacy, status, status_reason,
+            valid_from, valid_to, superseded_by, occurred_at, created_at, updated_at, deleted_at, created_by, version, importance,
+            pinned, encryption, trust, change, changed_by, change_reason)
+        SELECT of_organisation, r.id, r.team_id, r.project, r.kind, r.title, r.body, r.tags, r.source_connector,
+            r.source_external_id, r.source_url, r.source_author, r.source_updated_at, r.privacy, r.status,
+            r.status_reason, r.valid_from, r.valid_to, r.superseded_by, r.occurred_at, r.created_at, r.updated_at,
+            r.deleted_at, r.created_by, r.version, r.importance, r.pinned, r.encryption, r.trust, r.change, by_person,
+            r.change_reason
+        FROM json_to_recordset(records) AS
+            r(id uuid, team_id uuid, project text, kind text, title text, body text, tags text[], source_connector text,
+              source_external_id text, source_url text, source_author text, source_updated_at timestamptz, privacy text,
+              status text, status_reason text, valid_from timestamptz, valid_to timestamptz, superseded_by uuid,
+              occurred_at timestamptz, created_at timestamptz, updated_at timestamptz, deleted_at timestamptz,
+              created_by uuid, version integer, importance double precision, pinned boolean, encryption jsonb,
+              trust text, change text, change_reason text)
+        ON CONFLICT DO NOTHING
+        RETURNING id)
+    SELECT coalesce(array_agg(id), '{}') INTO stored FROM inserted;
+    IF cardinality(stored) < jsonb_array_length(events) THEN
+        events := (SELECT coalesce(jsonb_agg(e ORDER BY place), '[]')
+                   FROM jsonb_array_elements(events) WITH ORDINALITY AS given(e, place)
+                   WHERE (e->>'subject')::uuid = ANY (stored));
+        leaves := (SELECT coalesce(json_agg(l ORDER BY place), '[]')
+                   FROM json_array_elements(leaves) WITH ORDINALITY AS given(l, place)
+                   WHERE (l->'targets'->0->>'id')::uuid = ANY (stored));
+    END IF;
+    PERFORM log.append(events), audit.append(leaves);
+    RETURN stored;
+END
+$$;
+
+ALTER FUNCTION memory.store_new(of_organisation uuid, by_person uuid, teams uuid[], records json, events jsonb, leaves json, moment timestamp with time zone, pseudonyms uuid[]) OWNER TO devlore_owner;
 
 CREATE FUNCTION memory.visible(organisation uuid, person uuid, teams uuid[], ids uuid[]) RETURNS SETOF memory.memory
     LANGUAGE plpgsql STRICT
@@ -366,6 +817,7 @@ ALTER FUNCTION search.contents(of_model smallint, after_organisation uuid, after
 CREATE FUNCTION search.drop_model(number smallint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'search'
+    SET lock_timeout TO '1s'
     AS $$
 BEGIN
     IF EXISTS (SELECT FROM search.model m WHERE m.id = number AND m.state = 'active') THEN
@@ -408,7 +860,7 @@ $_$;
 
 ALTER FUNCTION search.near_duplicates(tenant uuid, of_model smallint, ids uuid[], threshold real, most integer, width integer) OWNER TO devlore_search;
 
-CREATE FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer) RETURNS TABLE(memory_id uuid, score real, ordinal smallint, starts integer, ends integer)
+CREATE FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer) RETURNS TABLE(memory_id uuid, score real, ordinal smallint, starts integer, ends integer, exact boolean)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'search'
     SET jit TO 'off'
@@ -438,7 +890,8 @@ BEGIN
             INTO chosen USING target, wanted, unwanted, tenant, of_model, audiences, most;
         IF coalesce(cardinality(chosen), 0) <= 4000 THEN
             RETURN QUERY
-                SELECT p.memory_id, (-(p.embedding OPERATOR(public.<#>) target))::real, p.ordinal, p.starts, p.ends
+                SELECT p.memory_id, (-(p.embedding OPERATOR(public.<#>) target))::real, p.ordinal, p.starts, p.ends,
+                       true
                 FROM search.passage p
                 WHERE p.organisation_id = tenant AND p.model = of_model AND p.access = ANY (audiences)
                   AND p.memory_id = ANY (chosen) AND (p.active OR NOT only_active)
@@ -451,10 +904,10 @@ BEGIN
         bounds := ' AND p.active' || bounds;
     END IF;
     RETURN QUERY EXECUTE
-        'SELECT p.memory_id, (-' || distance || ')::real, p.ordinal, p.starts, p.ends FROM search.passage p'
+        'SELECT p.memory_id, (-' || distance || ')::real, p.ordinal, p.starts, p.ends, $8 FROM search.passage p'
         ' WHERE p.organisation_id = $4 AND p.model = $5 AND p.access = ANY ($6)' || bounds
         || ' ORDER BY ' || distance || ' LIMIT $7'
-    USING target, wanted, unwanted, tenant, of_model, audiences, most;
+    USING target, wanted, unwanted, tenant, of_model, audiences, most, width IS NULL;
 END
 $_$;
 
@@ -481,6 +934,19 @@ $$;
 
 ALTER FUNCTION search.sizes(of_model smallint) OWNER TO devlore_search;
 
+CREATE TABLE audit.pseudonym (
+    organisation_id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    kind text NOT NULL,
+    value text NOT NULL,
+    CONSTRAINT pseudonym_kind_check CHECK ((kind = ANY (ARRAY['person'::text, 'email'::text, 'network'::text]))),
+    CONSTRAINT pseudonym_value_check CHECK ((length(value) <= 500))
+);
+
+ALTER TABLE ONLY audit.pseudonym FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE audit.pseudonym OWNER TO devlore_owner;
+
 CREATE TABLE gateway.idempotency (
     organisation_id uuid NOT NULL,
     person_id uuid NOT NULL,
@@ -499,6 +965,256 @@ CREATE TABLE gateway.idempotency (
 ALTER TABLE ONLY gateway.idempotency FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE gateway.idempotency OWNER TO devlore_owner;
+
+CREATE TABLE identity.api_key (
+    organisation_id uuid NOT NULL,
+    id uuid NOT NULL,
+    person_id uuid NOT NULL,
+    key_id text NOT NULL,
+    digest bytea NOT NULL,
+    name text NOT NULL,
+    scopes text[],
+    networks text[] DEFAULT '{}'::text[] NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_key_digest_check CHECK ((length(digest) = 32))
+);
+
+ALTER TABLE ONLY identity.api_key FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.api_key OWNER TO devlore_owner;
+
+CREATE TABLE identity.challenge (
+    digest bytea NOT NULL,
+    person_id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT challenge_digest_check CHECK ((length(digest) = 32))
+);
+
+ALTER TABLE ONLY identity.challenge FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.challenge OWNER TO devlore_owner;
+
+CREATE TABLE identity.departure (
+    organisation_id uuid NOT NULL,
+    id uuid NOT NULL,
+    person_id uuid NOT NULL,
+    name text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    requested_by uuid NOT NULL,
+    action text,
+    to_person uuid,
+    settled_by uuid,
+    settled_at timestamp with time zone,
+    CONSTRAINT departure_action_check CHECK ((action = ANY (ARRAY['transfer'::text, 'purge'::text]))),
+    CONSTRAINT departure_check CHECK (((action IS NULL) = (settled_at IS NULL))),
+    CONSTRAINT departure_check1 CHECK (((NOT (action IS DISTINCT FROM 'transfer'::text)) = (to_person IS NOT NULL)))
+);
+
+ALTER TABLE ONLY identity.departure FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.departure OWNER TO devlore_owner;
+
+CREATE TABLE identity.device (
+    digest bytea NOT NULL,
+    user_code bytea NOT NULL,
+    user_agent text,
+    network text,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    polled_at timestamp with time zone,
+    interval_seconds integer NOT NULL,
+    person_id uuid,
+    in_organisation uuid,
+    authenticated_at timestamp with time zone,
+    approved boolean,
+    CONSTRAINT device_check CHECK ((((person_id IS NULL) = (approved IS NULL)) AND ((person_id IS NULL) = (in_organisation IS NULL)))),
+    CONSTRAINT device_digest_check CHECK ((length(digest) = 32)),
+    CONSTRAINT device_user_code_check CHECK ((length(user_code) = 32))
+);
+
+ALTER TABLE ONLY identity.device FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.device OWNER TO devlore_owner;
+
+CREATE TABLE identity.instance (
+    only_one boolean DEFAULT true NOT NULL,
+    tier text NOT NULL,
+    CONSTRAINT instance_only_one_check CHECK (only_one),
+    CONSTRAINT instance_tier_check CHECK ((tier = ANY (ARRAY['individual'::text, 'team'::text])))
+);
+
+ALTER TABLE identity.instance OWNER TO devlore_owner;
+
+CREATE TABLE identity.invitation (
+    organisation_id uuid NOT NULL,
+    id uuid NOT NULL,
+    digest bytea NOT NULL,
+    role text NOT NULL,
+    email text,
+    teams uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    person_id uuid,
+    created_by uuid,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    accepted_at timestamp with time zone,
+    accepted_by uuid,
+    revoked_at timestamp with time zone,
+    CONSTRAINT invitation_check CHECK (((accepted_at IS NULL) = (accepted_by IS NULL))),
+    CONSTRAINT invitation_check1 CHECK (((accepted_at IS NULL) OR (revoked_at IS NULL))),
+    CONSTRAINT invitation_digest_check CHECK ((length(digest) = 32)),
+    CONSTRAINT invitation_email_check CHECK ((email = lower(email))),
+    CONSTRAINT invitation_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'member'::text, 'admin'::text, 'owner'::text])))
+);
+
+ALTER TABLE ONLY identity.invitation FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.invitation OWNER TO devlore_owner;
+
+CREATE TABLE identity.membership (
+    organisation_id uuid NOT NULL,
+    person_id uuid NOT NULL,
+    role text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    invited_by uuid,
+    CONSTRAINT membership_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'member'::text, 'admin'::text, 'owner'::text])))
+);
+
+ALTER TABLE ONLY identity.membership FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.membership OWNER TO devlore_owner;
+
+CREATE TABLE identity.organisation (
+    organisation_id uuid NOT NULL,
+    name text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    created_by uuid,
+    version integer DEFAULT 1 NOT NULL,
+    delete_after timestamp with time zone
+);
+
+ALTER TABLE ONLY identity.organisation FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.organisation OWNER TO devlore_owner;
+
+CREATE TABLE identity.passkey (
+    person_id uuid NOT NULL,
+    id uuid NOT NULL,
+    credential_id bytea NOT NULL,
+    public_key bytea NOT NULL,
+    sign_count bigint NOT NULL,
+    backed_up boolean NOT NULL,
+    name text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    last_used_at timestamp with time zone,
+    CONSTRAINT passkey_credential_id_check CHECK (((length(credential_id) >= 1) AND (length(credential_id) <= 1023)))
+);
+
+ALTER TABLE ONLY identity.passkey FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.passkey OWNER TO devlore_owner;
+
+CREATE TABLE identity.password (
+    person_id uuid NOT NULL,
+    hash text NOT NULL,
+    long boolean NOT NULL,
+    changed_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY identity.password FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.password OWNER TO devlore_owner;
+
+CREATE TABLE identity.person (
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    name text NOT NULL,
+    email text,
+    epoch integer DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    disabled_at timestamp with time zone,
+    CONSTRAINT person_check CHECK (((kind = 'human'::text) OR (email IS NULL))),
+    CONSTRAINT person_email_check CHECK ((email = lower(email))),
+    CONSTRAINT person_kind_check CHECK ((kind = ANY (ARRAY['human'::text, 'service'::text])))
+);
+
+ALTER TABLE ONLY identity.person FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.person OWNER TO devlore_owner;
+
+CREATE TABLE identity.refresh (
+    organisation_id uuid NOT NULL,
+    digest bytea NOT NULL,
+    session_id uuid NOT NULL,
+    person_id uuid NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT refresh_digest_check CHECK ((length(digest) = 32))
+);
+
+ALTER TABLE ONLY identity.refresh FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.refresh OWNER TO devlore_owner;
+
+CREATE TABLE identity.session (
+    organisation_id uuid NOT NULL,
+    id uuid NOT NULL,
+    person_id uuid NOT NULL,
+    cookie bytea,
+    epoch integer NOT NULL,
+    user_agent text,
+    network text,
+    created_at timestamp with time zone NOT NULL,
+    authenticated_at timestamp with time zone NOT NULL,
+    last_seen_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    CONSTRAINT session_cookie_check CHECK ((length(cookie) = 32))
+);
+
+ALTER TABLE ONLY identity.session FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.session OWNER TO devlore_owner;
+
+CREATE TABLE identity.signing_key (
+    kid text NOT NULL,
+    public bytea NOT NULL,
+    private bytea NOT NULL,
+    sealed_by text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    retires_at timestamp with time zone,
+    CONSTRAINT signing_key_private_check CHECK ((length(private) = 60)),
+    CONSTRAINT signing_key_public_check CHECK ((length(public) = 32))
+);
+
+ALTER TABLE identity.signing_key OWNER TO devlore_owner;
+
+CREATE TABLE identity.team (
+    organisation_id uuid NOT NULL,
+    id uuid NOT NULL,
+    name text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    version integer DEFAULT 1 NOT NULL
+);
+
+ALTER TABLE ONLY identity.team FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.team OWNER TO devlore_owner;
+
+CREATE TABLE identity.team_member (
+    organisation_id uuid NOT NULL,
+    team_id uuid NOT NULL,
+    person_id uuid NOT NULL,
+    role text NOT NULL,
+    CONSTRAINT team_member_role_check CHECK ((role = ANY (ARRAY['member'::text, 'maintainer'::text])))
+);
+
+ALTER TABLE ONLY identity.team_member FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.team_member OWNER TO devlore_owner;
 
 CREATE TABLE integration.connection (
     organisation_id uuid NOT NULL,
@@ -578,6 +1294,7 @@ CREATE TABLE log.event (
     type text NOT NULL,
     subject uuid NOT NULL,
     version integer NOT NULL,
+    audience uuid NOT NULL,
     occurred_at timestamp with time zone NOT NULL,
     data jsonb NOT NULL
 );
@@ -655,6 +1372,18 @@ ALTER TABLE ONLY memory.link FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE memory.link OWNER TO devlore_owner;
 
+CREATE TABLE memory.secrets_policy (
+    organisation_id uuid NOT NULL,
+    action text NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    changed_by uuid NOT NULL,
+    CONSTRAINT secrets_policy_action_check CHECK ((action = ANY (ARRAY['redact'::text, 'block'::text, 'flag'::text])))
+);
+
+ALTER TABLE ONLY memory.secrets_policy FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE memory.secrets_policy OWNER TO devlore_owner;
+
 CREATE TABLE memory.version (
     organisation_id uuid NOT NULL,
     memory_id uuid NOT NULL,
@@ -704,6 +1433,14 @@ PARTITION BY LIST (model);
 ALTER TABLE ONLY search.document FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE search.document OWNER TO devlore_owner;
+
+CREATE TABLE search.lineage (
+    only_one boolean DEFAULT true NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    CONSTRAINT lineage_only_one_check CHECK (only_one)
+);
+
+ALTER TABLE search.lineage OWNER TO devlore_owner;
 
 CREATE TABLE search.model (
     id smallint NOT NULL,
@@ -762,8 +1499,65 @@ CREATE TABLE search.rebuild (
 
 ALTER TABLE search.rebuild OWNER TO devlore_owner;
 
+ALTER TABLE ONLY audit.leaf
+    ADD CONSTRAINT leaf_pkey PRIMARY KEY (organisation_id, occurred_at, id);
+
+ALTER TABLE ONLY audit.pseudonym
+    ADD CONSTRAINT pseudonym_organisation_id_kind_value_key UNIQUE (organisation_id, kind, value);
+
+ALTER TABLE ONLY audit.pseudonym
+    ADD CONSTRAINT pseudonym_pkey PRIMARY KEY (organisation_id, id);
+
 ALTER TABLE ONLY gateway.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (organisation_id, person_id, key);
+
+ALTER TABLE ONLY identity.api_key
+    ADD CONSTRAINT api_key_pkey PRIMARY KEY (organisation_id, id);
+
+ALTER TABLE ONLY identity.challenge
+    ADD CONSTRAINT challenge_pkey PRIMARY KEY (digest);
+
+ALTER TABLE ONLY identity.departure
+    ADD CONSTRAINT departure_pkey PRIMARY KEY (organisation_id, id);
+
+ALTER TABLE ONLY identity.device
+    ADD CONSTRAINT device_pkey PRIMARY KEY (digest);
+
+ALTER TABLE ONLY identity.instance
+    ADD CONSTRAINT instance_pkey PRIMARY KEY (only_one);
+
+ALTER TABLE ONLY identity.invitation
+    ADD CONSTRAINT invitation_pkey PRIMARY KEY (organisation_id, id);
+
+ALTER TABLE ONLY identity.membership
+    ADD CONSTRAINT membership_pkey PRIMARY KEY (organisation_id, person_id);
+
+ALTER TABLE ONLY identity.organisation
+    ADD CONSTRAINT organisation_pkey PRIMARY KEY (organisation_id);
+
+ALTER TABLE ONLY identity.passkey
+    ADD CONSTRAINT passkey_pkey PRIMARY KEY (person_id, id);
+
+ALTER TABLE ONLY identity.password
+    ADD CONSTRAINT password_pkey PRIMARY KEY (person_id);
+
+ALTER TABLE ONLY identity.person
+    ADD CONSTRAINT person_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY identity.refresh
+    ADD CONSTRAINT refresh_pkey PRIMARY KEY (organisation_id, digest);
+
+ALTER TABLE ONLY identity.session
+    ADD CONSTRAINT session_pkey PRIMARY KEY (organisation_id, id);
+
+ALTER TABLE ONLY identity.signing_key
+    ADD CONSTRAINT signing_key_pkey PRIMARY KEY (kid);
+
+ALTER TABLE ONLY identity.team_member
+    ADD CONSTRAINT team_member_pkey PRIMARY KEY (organisation_id, team_id, person_id);
+
+ALTER TABLE ONLY identity.team
+    ADD CONSTRAINT team_pkey PRIMARY KEY (organisation_id, id);
 
 ALTER TABLE ONLY integration.connection
     ADD CONSTRAINT connection_organisation_id_created_by_connector_location_key UNIQUE (organisation_id, created_by, connector, location);
@@ -801,6 +1595,9 @@ ALTER TABLE ONLY memory.link
 ALTER TABLE ONLY memory.memory
     ADD CONSTRAINT memory_pkey PRIMARY KEY (organisation_id, id);
 
+ALTER TABLE ONLY memory.secrets_policy
+    ADD CONSTRAINT secrets_policy_pkey PRIMARY KEY (organisation_id);
+
 ALTER TABLE ONLY memory.version
     ADD CONSTRAINT version_pkey PRIMARY KEY (organisation_id, memory_id, version);
 
@@ -809,6 +1606,9 @@ ALTER TABLE ONLY migration.applied
 
 ALTER TABLE ONLY search.document
     ADD CONSTRAINT document_pkey PRIMARY KEY (organisation_id, model, memory_id);
+
+ALTER TABLE ONLY search.lineage
+    ADD CONSTRAINT lineage_pkey PRIMARY KEY (only_one);
 
 ALTER TABLE ONLY search.model
     ADD CONSTRAINT model_pkey PRIMARY KEY (id);
@@ -819,9 +1619,51 @@ ALTER TABLE ONLY search.passage
 ALTER TABLE ONLY search.rebuild
     ADD CONSTRAINT rebuild_pkey PRIMARY KEY (only_one);
 
+CREATE INDEX leaf_order ON ONLY audit.leaf USING btree (organisation_id, xid, id);
+
 CREATE INDEX idempotency_expires ON gateway.idempotency USING btree (expires_at);
 
 CREATE INDEX idempotency_subject ON gateway.idempotency USING btree (organisation_id, subject) WHERE (subject IS NOT NULL);
+
+CREATE INDEX api_key_key_id ON identity.api_key USING btree (key_id);
+
+CREATE INDEX api_key_person ON identity.api_key USING btree (organisation_id, person_id);
+
+CREATE INDEX challenge_expiry ON identity.challenge USING btree (expires_at);
+
+CREATE UNIQUE INDEX departure_pending ON identity.departure USING btree (organisation_id, person_id) WHERE (settled_at IS NULL);
+
+CREATE INDEX device_expiry ON identity.device USING btree (expires_at);
+
+CREATE UNIQUE INDEX device_user_code ON identity.device USING btree (user_code);
+
+CREATE INDEX invitation_digest ON identity.invitation USING btree (digest);
+
+CREATE INDEX membership_person ON identity.membership USING btree (person_id);
+
+CREATE INDEX organisation_due ON identity.organisation USING btree (delete_after) WHERE (delete_after IS NOT NULL);
+
+CREATE UNIQUE INDEX passkey_credential ON identity.passkey USING btree (credential_id);
+
+CREATE UNIQUE INDEX person_email ON identity.person USING btree (email);
+
+CREATE INDEX refresh_digest ON identity.refresh USING btree (digest);
+
+CREATE INDEX refresh_session ON identity.refresh USING btree (organisation_id, session_id);
+
+CREATE INDEX session_cookie ON identity.session USING btree (cookie) WHERE (cookie IS NOT NULL);
+
+CREATE INDEX session_expiry ON identity.session USING btree (expires_at);
+
+CREATE INDEX session_id ON identity.session USING btree (id);
+
+CREATE INDEX session_of_person ON identity.session USING btree (person_id, created_at);
+
+CREATE INDEX session_person ON identity.session USING btree (organisation_id, person_id);
+
+CREATE INDEX team_member_person ON identity.team_member USING btree (organisation_id, person_id);
+
+CREATE UNIQUE INDEX team_name ON identity.team USING btree (organisation_id, lower(name));
 
 CREATE INDEX item_elsewhere ON integration.item USING btree (organisation_id, created_by, connector, external_id);
 
@@ -845,6 +1687,39 @@ CREATE INDEX document_project ON ONLY search.document USING btree (organisation_
 
 CREATE UNIQUE INDEX model_one_of_each ON search.model USING btree (state) WHERE (state <> 'retired'::text);
 
+ALTER TABLE ONLY identity.api_key
+    ADD CONSTRAINT api_key_organisation_id_person_id_fkey FOREIGN KEY (organisation_id, person_id) REFERENCES identity.membership(organisation_id, person_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY identity.departure
+    ADD CONSTRAINT departure_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES identity.organisation(organisation_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY identity.invitation
+    ADD CONSTRAINT invitation_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES identity.organisation(organisation_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY identity.membership
+    ADD CONSTRAINT membership_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES identity.organisation(organisation_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY identity.passkey
+    ADD CONSTRAINT passkey_person_id_fkey FOREIGN KEY (person_id) REFERENCES identity.person(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY identity.password
+    ADD CONSTRAINT password_person_id_fkey FOREIGN KEY (person_id) REFERENCES identity.person(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY identity.refresh
+    ADD CONSTRAINT refresh_organisation_id_session_id_fkey FOREIGN KEY (organisation_id, session_id) REFERENCES identity.session(organisation_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY identity.session
+    ADD CONSTRAINT session_organisation_id_person_id_fkey FOREIGN KEY (organisation_id, person_id) REFERENCES identity.membership(organisation_id, person_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY identity.team_member
+    ADD CONSTRAINT team_member_organisation_id_person_id_fkey FOREIGN KEY (organisation_id, person_id) REFERENCES identity.membership(organisation_id, person_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY identity.team_member
+    ADD CONSTRAINT team_member_organisation_id_team_id_fkey FOREIGN KEY (organisation_id, team_id) REFERENCES identity.team(organisation_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY identity.team
+    ADD CONSTRAINT team_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES identity.organisation(organisation_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY integration.item
     ADD CONSTRAINT item_organisation_id_connection_id_fkey FOREIGN KEY (organisation_id, connection_id) REFERENCES integration.connection(organisation_id, id) ON DELETE CASCADE;
 
@@ -863,17 +1738,109 @@ ALTER TABLE ONLY memory.link
 ALTER TABLE ONLY memory.version
     ADD CONSTRAINT version_organisation_id_memory_id_fkey FOREIGN KEY (organisation_id, memory_id) REFERENCES memory.memory(organisation_id, id) ON DELETE CASCADE;
 
+ALTER TABLE audit.leaf ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY may_add ON audit.leaf FOR INSERT TO devlore_app WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
+
+CREATE POLICY may_adopt ON audit.leaf FOR UPDATE TO devlore_audit USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
+
+CREATE POLICY may_read ON audit.leaf FOR SELECT TO devlore_audit USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
+
+ALTER TABLE audit.pseudonym ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY tenant ON audit.pseudonym USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
+
 CREATE POLICY erasing ON gateway.idempotency TO devlore_owner USING ((((organisation_id)::text = ( SELECT current_setting('app.organisation'::text, true) AS current_setting)) AND (subject IS NOT NULL))) WITH CHECK ((((organisation_id)::text = ( SELECT current_setting('app.organisation'::text, true) AS current_setting)) AND (headers IS NULL) AND (body IS NULL)));
 
 CREATE POLICY expired ON gateway.idempotency TO devlore_owner USING ((expires_at < now())) WITH CHECK (false);
+
+CREATE POLICY gone ON gateway.idempotency TO devlore_owner USING (((organisation_id)::text = ( SELECT current_setting('app.organisation'::text, true) AS current_setting))) WITH CHECK (false);
 
 ALTER TABLE gateway.idempotency ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY tenant ON gateway.idempotency TO devlore_app USING (((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)) AND (person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)))) WITH CHECK (((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)) AND (person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))));
 
+CREATE POLICY account_made ON identity.person FOR INSERT WITH CHECK ((kind = 'service'::text));
+
+CREATE POLICY account_removed ON identity.person FOR DELETE USING (((kind = 'service'::text) AND (EXISTS ( SELECT
+   FROM identity.membership m
+  WHERE ((m.organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)) AND (m.person_id = person.id))))));
+
+ALTER TABLE identity.api_key ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.challenge ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY colleague ON identity.person FOR SELECT USING ((EXISTS ( SELECT
+   FROM identity.membership m
+  WHERE ((m.organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)) AND (m.person_id = person.id)))));
+
+ALTER TABLE identity.departure ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.device ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.invitation ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.membership ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY oneself ON identity.person USING ((id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))) WITH CHECK ((id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)));
+
+ALTER TABLE identity.organisation ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY own ON identity.api_key USING (((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)) AND (person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)))) WITH CHECK (((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)) AND (person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))));
+
+CREATE POLICY own ON identity.challenge USING ((person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))) WITH CHECK ((person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)));
+
+CREATE POLICY own ON identity.membership FOR SELECT USING ((person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)));
+
+CREATE POLICY own ON identity.passkey USING ((person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))) WITH CHECK ((person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)));
+
+CREATE POLICY own ON identity.password USING ((person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))) WITH CHECK ((person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)));
+
+CREATE POLICY own ON identity.refresh USING (((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)) AND (person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)))) WITH CHECK (((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)) AND (person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))));
+
+CREATE POLICY own ON identity.session FOR SELECT USING ((person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)));
+
+CREATE POLICY own_begin ON identity.session FOR INSERT WITH CHECK (((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)) AND (person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))));
+
+CREATE POLICY own_end ON identity.session FOR UPDATE USING ((person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))) WITH CHECK ((person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)));
+
+CREATE POLICY own_or_nobodys ON identity.device USING (((person_id IS NULL) OR (person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)))) WITH CHECK (((person_id IS NULL) OR (person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))));
+
+CREATE POLICY own_place ON identity.organisation FOR SELECT USING ((EXISTS ( SELECT
+   FROM identity.membership m
+  WHERE ((m.organisation_id = organisation.organisation_id) AND (m.person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))))));
+
+ALTER TABLE identity.passkey ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.password ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.person ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.refresh ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.session ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.team ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.team_member ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY tenant ON identity.departure USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
+
+CREATE POLICY tenant ON identity.invitation USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
+
+CREATE POLICY tenant ON identity.membership USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
+
+CREATE POLICY tenant ON identity.organisation USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
+
+CREATE POLICY tenant ON identity.team USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
+
+CREATE POLICY tenant ON identity.team_member USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
+
 ALTER TABLE integration.connection ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE integration.item ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY leaving ON integration.connection TO devlore_owner USING (true) WITH CHECK (false);
 
 CREATE POLICY own ON integration.connection USING ((created_by = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))) WITH CHECK ((created_by = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)));
 
@@ -917,6 +1884,12 @@ CREATE POLICY may_read ON memory.version FOR SELECT USING ((((state ->> 'privacy
 
 ALTER TABLE memory.memory ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE memory.secrets_policy ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY settling ON memory.memory TO devlore_owner USING (true) WITH CHECK (true);
+
+CREATE POLICY settling ON memory.version TO devlore_owner USING (true) WITH CHECK (true);
+
 CREATE POLICY tenant ON memory.checkpoint USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
 
 CREATE POLICY tenant ON memory.claim USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
@@ -924,6 +1897,8 @@ CREATE POLICY tenant ON memory.claim USING ((organisation_id = ( SELECT (current
 CREATE POLICY tenant ON memory.link USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
 
 CREATE POLICY tenant ON memory.memory AS RESTRICTIVE USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
+
+CREATE POLICY tenant ON memory.secrets_policy USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
 
 CREATE POLICY tenant ON memory.version AS RESTRICTIVE USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
 
@@ -937,8 +1912,16 @@ CREATE POLICY tenant ON search.document USING ((organisation_id = ( SELECT (curr
 
 CREATE POLICY tenant ON search.passage USING ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting))) WITH CHECK ((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)));
 
+GRANT ALL ON SCHEMA audit TO devlore_search;
+GRANT USAGE ON SCHEMA audit TO devlore_app;
+GRANT ALL ON SCHEMA audit TO devlore_audit;
+
 GRANT ALL ON SCHEMA gateway TO devlore_search;
 GRANT USAGE ON SCHEMA gateway TO devlore_app;
+
+GRANT ALL ON SCHEMA identity TO devlore_search;
+GRANT USAGE ON SCHEMA identity TO devlore_app;
+GRANT ALL ON SCHEMA identity TO devlore_identity;
 
 GRANT ALL ON SCHEMA integration TO devlore_search;
 GRANT USAGE ON SCHEMA integration TO devlore_app;
@@ -955,6 +1938,35 @@ GRANT USAGE ON SCHEMA migration TO devlore_app;
 GRANT ALL ON SCHEMA search TO devlore_search;
 GRANT USAGE ON SCHEMA search TO devlore_app;
 
+REVOKE ALL ON FUNCTION audit.append(leaves json) FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.append(leaves json) TO devlore_app;
+
+REVOKE ALL ON FUNCTION audit.ensure_month(moment timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.ensure_month(moment timestamp with time zone) TO devlore_app;
+
+GRANT INSERT ON TABLE audit.leaf TO devlore_app;
+GRANT SELECT ON TABLE audit.leaf TO devlore_audit;
+
+GRANT UPDATE(xid) ON TABLE audit.leaf TO devlore_audit;
+
+REVOKE ALL ON FUNCTION audit.follow(after_xid xid8, after_id uuid, since timestamp with time zone, until timestamp with time zone, actions text[], actor_types text[], actors uuid[], about text[], results text[], most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.follow(after_xid xid8, after_id uuid, since timestamp with time zone, until timestamp with time zone, actions text[], actor_types text[], actors uuid[], about text[], results text[], most integer) TO devlore_app;
+
+REVOKE ALL ON FUNCTION audit.newest(before_at timestamp with time zone, before_id uuid, since timestamp with time zone, actions text[], actor_types text[], actors uuid[], about text[], results text[], most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.newest(before_at timestamp with time zone, before_id uuid, since timestamp with time zone, actions text[], actor_types text[], actors uuid[], about text[], results text[], most integer) TO devlore_app;
+
+REVOKE ALL ON FUNCTION audit.of_context() FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.of_context() TO devlore_audit;
+
+REVOKE ALL ON FUNCTION audit.prepare(moment timestamp with time zone, kinds text[], names text[], OUT created boolean, OUT ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.prepare(moment timestamp with time zone, kinds text[], names text[], OUT created boolean, OUT ids uuid[]) TO devlore_app;
+
+REVOKE ALL ON FUNCTION audit.ready(moment timestamp with time zone, pseudonyms uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.ready(moment timestamp with time zone, pseudonyms uuid[]) TO devlore_app;
+
+REVOKE ALL ON FUNCTION audit.settled(OUT xid xid8, OUT id uuid, OUT unreached xid8) FROM PUBLIC;
+GRANT ALL ON FUNCTION audit.settled(OUT xid xid8, OUT id uuid, OUT unreached xid8) TO devlore_app;
+
 REVOKE ALL ON FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_subject uuid, its_status smallint, its_headers jsonb, its_body bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_subject uuid, its_status smallint, its_headers jsonb, its_body bytea) TO devlore_app;
 
@@ -964,8 +1976,49 @@ GRANT ALL ON FUNCTION gateway.claim(of_organisation uuid, of_person uuid, of_key
 REVOKE ALL ON FUNCTION gateway.erase(of_organisation uuid, subjects uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION gateway.erase(of_organisation uuid, subjects uuid[]) TO devlore_app;
 
+REVOKE ALL ON FUNCTION gateway.erase_all(of_organisation uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION gateway.erase_all(of_organisation uuid) TO devlore_app;
+
 REVOKE ALL ON FUNCTION gateway.forget_expired(most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION gateway.forget_expired(most integer) TO devlore_app;
+
+REVOKE ALL ON FUNCTION identity.due_organisations(moment timestamp with time zone, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION identity.due_organisations(moment timestamp with time zone, most integer) TO devlore_app;
+
+REVOKE ALL ON FUNCTION identity.find_by_device(of_digest bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION identity.find_by_device(of_digest bytea) TO devlore_app;
+
+REVOKE ALL ON FUNCTION identity.find_by_email(of_email text) FROM PUBLIC;
+GRANT ALL ON FUNCTION identity.find_by_email(of_email text) TO devlore_app;
+
+REVOKE ALL ON FUNCTION identity.find_by_passkey(of_credential bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION identity.find_by_passkey(of_credential bytea) TO devlore_app;
+
+REVOKE ALL ON FUNCTION identity.find_cookie(of_cookie bytea, moment timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION identity.find_cookie(of_cookie bytea, moment timestamp with time zone) TO devlore_app;
+
+REVOKE ALL ON FUNCTION identity.find_invitation(of_digest bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION identity.find_invitation(of_digest bytea) TO devlore_app;
+
+REVOKE ALL ON FUNCTION identity.find_key(of_key_id text, of_digest bytea, moment timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION identity.find_key(of_key_id text, of_digest bytea, moment timestamp with time zone) TO devlore_app;
+
+REVOKE ALL ON FUNCTION identity.find_refresh(of_digest bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION identity.find_refresh(of_digest bytea) TO devlore_app;
+
+REVOKE ALL ON FUNCTION identity.find_session(of_id uuid, moment timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION identity.find_session(of_id uuid, moment timestamp with time zone) TO devlore_app;
+
+REVOKE ALL ON FUNCTION identity.forget_credentials(moment timestamp with time zone, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION identity.forget_credentials(moment timestamp with time zone, most integer) TO devlore_app;
+
+REVOKE ALL ON FUNCTION identity.owner_of_key(of_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION identity.owner_of_key(of_id uuid) TO devlore_app;
+
+REVOKE ALL ON FUNCTION identity.standing(of_person uuid, of_organisation uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION integration.disconnect(of_person uuid, until timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION integration.disconnect(of_person uuid, until timestamp with time zone) TO devlore_app;
 
 REVOKE ALL ON FUNCTION integration.waiting_syncs(dead_before timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION integration.waiting_syncs(dead_before timestamp with time zone) TO devlore_app;
@@ -975,6 +2028,9 @@ GRANT ALL ON FUNCTION integration.watched_connections() TO devlore_app;
 
 REVOKE ALL ON FUNCTION log.adopt() FROM PUBLIC;
 GRANT ALL ON FUNCTION log.adopt() TO devlore_app;
+
+REVOKE ALL ON FUNCTION log.append(events jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION log.append(events jsonb) TO devlore_app;
 
 REVOKE ALL ON FUNCTION log.ends() FROM PUBLIC;
 GRANT ALL ON FUNCTION log.ends() TO devlore_app;
@@ -994,11 +2050,20 @@ GRANT ALL ON FUNCTION log.read_parked(of_consumer text) TO devlore_app;
 REVOKE ALL ON FUNCTION memory.count_all() FROM PUBLIC;
 GRANT ALL ON FUNCTION memory.count_all() TO devlore_app;
 
+REVOKE ALL ON FUNCTION memory.erase_some(most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION memory.erase_some(most integer) TO devlore_app;
+
+REVOKE ALL ON FUNCTION memory.hand_over(heir uuid, ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION memory.hand_over(heir uuid, ids uuid[]) TO devlore_app;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE memory.memory TO devlore_app;
 GRANT SELECT ON TABLE memory.memory TO devlore_search;
 
 REVOKE ALL ON FUNCTION memory.scan(after_organisation uuid, after_id uuid, most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION memory.scan(after_organisation uuid, after_id uuid, most integer) TO devlore_app;
+
+REVOKE ALL ON FUNCTION memory.store_new(of_organisation uuid, by_person uuid, teams uuid[], records json, events jsonb, leaves json, moment timestamp with time zone, pseudonyms uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION memory.store_new(of_organisation uuid, by_person uuid, teams uuid[], records json, events jsonb, leaves json, moment timestamp with time zone, pseudonyms uuid[]) TO devlore_app;
 
 REVOKE ALL ON FUNCTION memory.visible(organisation uuid, person uuid, teams uuid[], ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION memory.visible(organisation uuid, person uuid, teams uuid[], ids uuid[]) TO devlore_app;
@@ -1027,7 +2092,145 @@ GRANT ALL ON FUNCTION search.reach(tenant uuid, audiences uuid[], of_model small
 REVOKE ALL ON FUNCTION search.sizes(of_model smallint) FROM PUBLIC;
 GRANT ALL ON FUNCTION search.sizes(of_model smallint) TO devlore_app;
 
+GRANT SELECT,INSERT,DELETE ON TABLE audit.pseudonym TO devlore_app;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gateway.idempotency TO devlore_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.api_key TO devlore_app;
+
+GRANT SELECT(organisation_id) ON TABLE identity.api_key TO devlore_identity;
+
+GRANT SELECT(id) ON TABLE identity.api_key TO devlore_identity;
+
+GRANT SELECT(person_id) ON TABLE identity.api_key TO devlore_identity;
+
+GRANT SELECT(key_id) ON TABLE identity.api_key TO devlore_identity;
+
+GRANT SELECT(digest) ON TABLE identity.api_key TO devlore_identity;
+
+GRANT SELECT(scopes) ON TABLE identity.api_key TO devlore_identity;
+
+GRANT SELECT(networks) ON TABLE identity.api_key TO devlore_identity;
+
+GRANT SELECT(created_at) ON TABLE identity.api_key TO devlore_identity;
+
+GRANT SELECT(expires_at) ON TABLE identity.api_key TO devlore_identity;
+
+GRANT SELECT(last_used_at) ON TABLE identity.api_key TO devlore_identity;
+
+GRANT SELECT(revoked_at) ON TABLE identity.api_key TO devlore_identity;
+
+GRANT SELECT,INSERT ON TABLE identity.challenge TO devlore_app;
+GRANT DELETE ON TABLE identity.challenge TO devlore_identity;
+
+GRANT SELECT(digest) ON TABLE identity.challenge TO devlore_identity;
+
+GRANT SELECT(expires_at) ON TABLE identity.challenge TO devlore_identity;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.departure TO devlore_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.device TO devlore_app;
+GRANT DELETE ON TABLE identity.device TO devlore_identity;
+
+GRANT SELECT(digest) ON TABLE identity.device TO devlore_identity;
+
+GRANT SELECT(expires_at) ON TABLE identity.device TO devlore_identity;
+
+GRANT SELECT(person_id) ON TABLE identity.device TO devlore_identity;
+
+GRANT SELECT(in_organisation) ON TABLE identity.device TO devlore_identity;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE identity.instance TO devlore_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.invitation TO devlore_app;
+
+GRANT SELECT(organisation_id) ON TABLE identity.invitation TO devlore_identity;
+
+GRANT SELECT(id) ON TABLE identity.invitation TO devlore_identity;
+
+GRANT SELECT(digest) ON TABLE identity.invitation TO devlore_identity;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.membership TO devlore_app;
+
+GRANT SELECT(organisation_id) ON TABLE identity.membership TO devlore_identity;
+
+GRANT SELECT(person_id) ON TABLE identity.membership TO devlore_identity;
+
+GRANT SELECT(role) ON TABLE identity.membership TO devlore_identity;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.organisation TO devlore_app;
+
+GRANT SELECT(organisation_id) ON TABLE identity.organisation TO devlore_identity;
+
+GRANT SELECT(delete_after) ON TABLE identity.organisation TO devlore_identity;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.passkey TO devlore_app;
+
+GRANT SELECT(person_id) ON TABLE identity.passkey TO devlore_identity;
+
+GRANT SELECT(credential_id) ON TABLE identity.passkey TO devlore_identity;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.password TO devlore_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.person TO devlore_app;
+
+GRANT SELECT(id) ON TABLE identity.person TO devlore_identity;
+
+GRANT SELECT(kind) ON TABLE identity.person TO devlore_identity;
+
+GRANT SELECT(email) ON TABLE identity.person TO devlore_identity;
+
+GRANT SELECT(epoch) ON TABLE identity.person TO devlore_identity;
+
+GRANT SELECT(disabled_at) ON TABLE identity.person TO devlore_identity;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE identity.refresh TO devlore_app;
+
+GRANT SELECT(organisation_id) ON TABLE identity.refresh TO devlore_identity;
+
+GRANT SELECT(digest) ON TABLE identity.refresh TO devlore_identity;
+
+GRANT SELECT(session_id) ON TABLE identity.refresh TO devlore_identity;
+
+GRANT SELECT(person_id) ON TABLE identity.refresh TO devlore_identity;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE identity.session TO devlore_app;
+GRANT DELETE ON TABLE identity.session TO devlore_identity;
+
+GRANT SELECT(organisation_id) ON TABLE identity.session TO devlore_identity;
+
+GRANT SELECT(id) ON TABLE identity.session TO devlore_identity;
+
+GRANT SELECT(person_id) ON TABLE identity.session TO devlore_identity;
+
+GRANT SELECT(cookie) ON TABLE identity.session TO devlore_identity;
+
+GRANT SELECT(epoch) ON TABLE identity.session TO devlore_identity;
+
+GRANT SELECT(authenticated_at) ON TABLE identity.session TO devlore_identity;
+
+GRANT SELECT(last_seen_at) ON TABLE identity.session TO devlore_identity;
+
+GRANT SELECT(expires_at) ON TABLE identity.session TO devlore_identity;
+
+GRANT SELECT(revoked_at) ON TABLE identity.session TO devlore_identity;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.signing_key TO devlore_app;
+GRANT DELETE ON TABLE identity.signing_key TO devlore_identity;
+
+GRANT SELECT(kid) ON TABLE identity.signing_key TO devlore_identity;
+
+GRANT SELECT(retires_at) ON TABLE identity.signing_key TO devlore_identity;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.team TO devlore_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.team_member TO devlore_app;
+
+GRANT SELECT(organisation_id) ON TABLE identity.team_member TO devlore_identity;
+
+GRANT SELECT(team_id) ON TABLE identity.team_member TO devlore_identity;
+
+GRANT SELECT(person_id) ON TABLE identity.team_member TO devlore_identity;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE integration.connection TO devlore_app;
 GRANT SELECT ON TABLE integration.connection TO devlore_search;
@@ -1054,12 +2257,16 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE memory.claim TO devlore_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE memory.link TO devlore_app;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE memory.secrets_policy TO devlore_app;
+
 GRANT SELECT,INSERT ON TABLE memory.version TO devlore_app;
 
 GRANT SELECT ON TABLE migration.applied TO devlore_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE search.document TO devlore_app;
 GRANT SELECT ON TABLE search.document TO devlore_search;
+
+GRANT SELECT ON TABLE search.lineage TO devlore_app;
 
 GRANT SELECT,UPDATE ON TABLE search.model TO devlore_app;
 GRANT SELECT ON TABLE search.model TO devlore_search;

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -155,12 +155,32 @@ def settings(owner_url: str) -> Iterator[Settings]:
 @pytest.fixture
 async def server(settings: Settings) -> AsyncIterator[str]:
     """The base URL of the whole application, answering on a free port of loopback."""
-    async with application(settings) as app:
-        with socket.create_server((settings.host, 0)) as bound:
+    async with _answering(settings) as url:
+        yield url
+
+
+@pytest.fixture
+def team_settings(settings: Settings) -> Settings:
+    """Those of a team instance in one process, without limits of requests."""
+    return settings.model_copy(update={"tier": "team", "rate_limit": 0})
+
+
+@pytest.fixture
+async def team_server(team_settings: Settings) -> AsyncIterator[str]:
+    """The base URL of a team instance that nobody owns yet, answering on a free port of loopback."""
+    async with _answering(team_settings) as url:
+        yield url
+
+
+@asynccontextmanager
+async def _answering(settings: Settings) -> AsyncIterator[str]:
+    with socket.create_server((settings.host, 0)) as bound:
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        async with application(settings.model_copy(update={"public_url": url})) as app:
             config = uvicorn.Config(app, http="httptools", lifespan="off", log_config=None, access_log=False)
             running = uvicorn.Server(config)
             answering = asyncio.create_task(running._serve(sockets=[bound]))
-            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+            yield url
             running.should_exit = True
             await answering
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -18,6 +22,24 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def own_redis() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A Redis that a test may kill."""
+    folder = Path(tempfile.mkdtemp(prefix="dvl-redis-", dir="/tmp"))
+    answers = folder / "redis.sock"
+    options = ["--port", "0", "--unixsocket", str(answers), "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    process = subprocess.Popen([str(shutil.which("redis-server")), *options], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 10
+        while not answers.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield f"unix://{answers}", process
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Instance:
@@ -88,6 +110,11 @@ class Instance:
         except (psutil.NoSuchProcess, ProcessLookupError):
             pass
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self, patience: float = 30) -> int | None:
         """Ask the server to end, as an operator would; returns its exit code."""
         try:
@@ -97,6 +124,11 @@ class Instance:
             return None
         finally:
             self._log.close()
+
+    def wait(self, patience: float = 30) -> int:
+        """Wait until it has ended by itself; its exit code."""
+        assert self._process is not None
+        return self._process.wait(patience)
 
     def sweep(self) -> None:
         """After a failed test: nothing that was started here goes on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from pathlib import Path
 
 import httpx2
@@ -10,8 +11,9 @@ import psycopg
 import pytest
 
 from devlore_server.app import AlreadyRunning, application, prepared
+from devlore_server.app.process import ensure_guarded
 from devlore_server.gateway.hosts import NotLoopback
-from devlore_server.settings import BadSettings, Settings
+from devlore_server.settings import ROLES, BadSettings, Role, Settings
 
 
 async def test_one_process_answers_with_everything(server: str) -> None:
@@ -20,7 +22,7 @@ async def test_one_process_answers_with_everything(server: str) -> None:
         assert instance == {
             "version": "0.1.0",
             "tier": "individual",
-            "roles": ["gateway", "memory", "search", "integration"],
+            "roles": ["gateway", "identity", "memory", "search", "integration", "worker"],
         }
         ready = (await api.get("/readyz")).json()
         assert ready["status"] == "ready"
@@ -52,6 +54,42 @@ async def test_it_listens_on_loopback_only(settings: Settings) -> None:
             pass
 
 
+@pytest.mark.parametrize(
+    ("roles", "networks", "refused"),
+    [
+        (ROLES, (), False),
+        (("gateway",), (), False),
+        (("memory",), (), True),
+        (("worker",), (), True),
+        (("memory",), ("10.0.0.0/8",), False),
+    ],
+)
+def test_a_teams_gateway_may_be_reached_its_services_only_by_each_other(
+    team_settings: Settings, roles: tuple[Role, ...], networks: tuple[str, ...], refused: bool
+) -> None:
+    chosen = {"host": "0.0.0.0", "roles": roles, "internal_networks": networks}
+    with pytest.raises(NotLoopback, match="INTERNAL_NETWORKS") if refused else nullcontext():
+        ensure_guarded(team_settings.model_copy(update=chosen))
+
+
+async def test_a_team_instance_knows_nobody_at_first(team_server: str) -> None:
+    async with httpx2.AsyncClient(base_url=team_server, trust_env=False) as api:
+        assert (await api.get("/v1/instance")).json()["tier"] == "team"
+        for path in ("/v1/memories", "/v1/search?q=x", "/v1/connections", "/v1/identity", "/v1/policies/secrets"):
+            assert (await api.get(path)).status_code == 401, path
+        assert len((await api.get("/v1/identity/jwks")).json()["keys"]) == 1
+        assert "pages.js" in (await api.get("/signin")).text
+
+
+async def test_where_nobody_signs_in_there_is_no_identity(server: str) -> None:
+    async with httpx2.AsyncClient(base_url=server, trust_env=False) as api:
+        for path in ("/v1/identity", "/v1/sessions", "/v1/organisations", "/signin"):
+            assert (await api.get(path)).status_code == 404, path
+        await api.post("/v1/memories", json={"title": "Noted"})
+        leaves = (await api.get("/v1/audit")).json()["items"]
+        assert "memory.created" in {leaf["action"] for leaf in leaves}, "what is done is noted all the same"
+
+
 async def test_two_of_the_same_role_on_one_home_are_refused(settings: Settings) -> None:
     async with application(settings):
         with pytest.raises(AlreadyRunning, match="already runs gateway"):
@@ -62,7 +100,7 @@ async def test_two_of_the_same_role_on_one_home_are_refused(settings: Settings) 
 
 
 async def test_a_role_that_runs_elsewhere_needs_an_address(settings: Settings) -> None:
-    with pytest.raises(BadSettings, match="DEVLORE_MEMORY_URL"):
+    with pytest.raises(BadSettings, match="DEVLORE_IDENTITY_URL"):
         async with application(settings.model_copy(update={"roles": ("gateway",)})):
             pass
 

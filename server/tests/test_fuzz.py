@@ -62,6 +62,9 @@ def test_every_operation_answers_as_described(case: schemathesis.Case, instance:
     if case.query:
         # Waiting for the indexes after each of hundreds of made-up changes would test patience only.
         case.query.pop("wait", None)
+    if case.headers:
+        # Made-up keys repeat themselves, and hide what made-up bodies would show.
+        case.headers.pop("Idempotency-Key", None)
     answer = case.call(base_url=instance.url)
     if answer.content != TOO_LONG_FOR_HTTP:
         case.validate_response(answer, checks=CHECKS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from devlore_server.settings import ROLES, BadSettings, Settings
+from devlore_server.settings import ROLES, TEAM_RATE_LIMIT, BadSettings, Settings
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "ops" / "settings.md"
 
@@ -44,11 +44,69 @@ def test_a_variable_per_field_and_an_option_wins_over_it(tmp_path: Path) -> None
         ({"DEVLORE_SECRET": "short"}, "DEVLORE_SECRET"),
         ({"DEVLORE_LOG_LEVEL": "loud"}, "DEVLORE_LOG_LEVEL"),
         ({"DEVLORE_TIER": "galaxy"}, "DEVLORE_TIER"),
+        ({"DEVLORE_PUBLIC_URL": "http://lore.example"}, "DEVLORE_PUBLIC_URL: .*https"),
+        ({"DEVLORE_PUBLIC_URL": "https://lore.example/path"}, "DEVLORE_PUBLIC_URL: .*path"),
+        ({"DEVLORE_PUBLIC_URL": "https://user@lore.example"}, "DEVLORE_PUBLIC_URL"),
+        ({"DEVLORE_PUBLIC_URL": "lore.example"}, "DEVLORE_PUBLIC_URL"),
+        ({"DEVLORE_PUBLIC_URL": "https://lore.example:port"}, "DEVLORE_PUBLIC_URL"),
+        ({"DEVLORE_CORS_ORIGINS": "https://a.example,*"}, "DEVLORE_CORS_ORIGINS"),
+        ({"DEVLORE_TRUSTED_PROXIES": "10.0.0.1/8"}, "DEVLORE_TRUSTED_PROXIES"),
+        ({"DEVLORE_INTERNAL_NETWORKS": "pods"}, "DEVLORE_INTERNAL_NETWORKS"),
+        ({"DEVLORE_SIGN_UP": "maybe"}, "DEVLORE_SIGN_UP"),
+        ({"DEVLORE_SECRET_FILE": "/nowhere/secret"}, "DEVLORE_SECRET_FILE"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(environ: dict[str, str], said: str) -> None:
     with pytest.raises(BadSettings, match=said):
         Settings.read(environ)
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("https://Lore.Example", "https://lore.example"),
+        ("https://lore.example:443/", "https://lore.example"),
+        ("https://lore.example:8443", "https://lore.example:8443"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://127.0.0.1:7700", "http://127.0.0.1:7700"),
+        ("http://[::1]:7700", "http://[::1]:7700"),
+    ],
+)
+def test_the_public_address_is_written_as_browsers_write_it(given: str, origin: str) -> None:
+    assert Settings.read({"DEVLORE_PUBLIC_URL": given}).origin == origin
+
+
+def test_without_a_public_address_it_is_this_machine() -> None:
+    assert Settings.read({"DEVLORE_PORT": "7801"}).origin == "http://localhost:7801"
+
+
+def test_lists_are_separated_by_commas() -> None:
+    environ = {
+        "DEVLORE_CORS_ORIGINS": "https://a.example, http://localhost:5173",
+        "DEVLORE_TRUSTED_PROXIES": "10.0.0.0/8,fd00::/8",
+        "DEVLORE_INTERNAL_NETWORKS": "10.1.2.3",
+    }
+    settings = Settings.read(environ)
+    assert settings.cors_origins == ("https://a.example", "http://localhost:5173")
+    assert settings.trusted_proxies == ("10.0.0.0/8", "fd00::/8")
+    assert settings.internal_networks == ("10.1.2.3/32",)
+
+
+def test_limits_are_on_where_there_are_many() -> None:
+    assert Settings.read({}).quota == 0
+    assert Settings.read({"DEVLORE_TIER": "team"}).quota == TEAM_RATE_LIMIT
+    assert Settings.read({"DEVLORE_TIER": "team", "DEVLORE_RATE_LIMIT": "0"}).quota == 0
+    assert Settings.read({"DEVLORE_RATE_LIMIT": "50"}).quota == 50
+
+
+def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("k" * 40 + "\n")
+    settings = Settings.read({"DEVLORE_SECRET_FILE": str(tmp_path / "secret")})
+    assert settings.key() == b"k" * 40
+    (tmp_path / "url").write_text("redis://cache:6379/0\n")
+    redis = Settings.read({"DEVLORE_REDIS_URL_FILE": str(tmp_path / "url")}).redis_url
+    assert redis is not None
+    assert redis.get_secret_value() == "redis://cache:6379/0"
 
 
 def test_blank_variables_and_those_of_clients_are_ignored() -> None:

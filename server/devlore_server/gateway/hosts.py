@@ -1,14 +1,16 @@
-"""Loopback only: the address listened on, and the Host and Origin of each request (DNS rebinding, CSRF)."""
+"""Which addresses are ours: what is listened on, and the Host and Origin of each request (DNS rebinding, CSRF)."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection
 from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from devlore.problems import Misdirected, NotAllowed, Problem
+from devlore.problems import Misdirected, NotAllowed, NotFound, Problem
+from devlore_server.gateway.networks import Networks, peer_of
 from devlore_server.kit.http import problem_response
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -19,16 +21,13 @@ class NotLoopback(Exception):
     """The server was told to listen where others could reach it, without anybody signing in."""
 
 
-def ensure_loopback(host: str) -> None:
+def ensure_loopback(host: str, because: str) -> None:
     """Raise ``NotLoopback`` unless ``host`` can be reached from this machine only; called before binding.
 
     Names other than ``localhost`` are refused without resolving them: what they mean may change after the check.
     """
     if not is_loopback(host):
-        raise NotLoopback(
-            f"Refusing to listen on {host!r}: the individual tier has no sign-in, so it answers this machine only. "
-            "Use 127.0.0.1, ::1 or localhost (DEVLORE_HOST)."
-        )
+        raise NotLoopback(f"Refusing to listen on {host!r}: {because}")
 
 
 def is_loopback(host: str) -> bool:
@@ -115,3 +114,67 @@ def refusal(scope: Scope) -> Problem | None:
     if changes and not origins and any(site not in _OWN_SITES for site in sites):
         return NotAllowed("Changes asked for by pages of other sites are refused.")
     return None
+
+
+class OwnAddress:
+    """Refuses requests for another Host than ours (421), and from pages of other origins than the listed ones (403).
+
+    ``origin`` is where people reach the instance. Its loopback names are always good: no page of another site can
+    carry those (DNS rebinding changes what a name means, not the name). Watching needs no name: a load balancer asks
+    by address.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, origin: str, others: Collection[str] = (), unnamed: Collection[str] = ()
+    ) -> None:
+        self._app = app
+        self._host = origin.partition("://")[2].encode()
+        self._origin = origin
+        self._origins = frozenset(text.encode() for text in (origin, *others))
+        self._unnamed = frozenset(unnamed)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in self._unnamed:
+            problem = self._refusal(scope)
+            if problem is not None:
+                await problem_response(problem)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Problem | None:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1 or not (hosts[0].lower() == self._host or _loopback_authority(hosts[0])):
+            return Misdirected(f"Address this server as {self._origin}.")
+        origins = [value for name, value in scope["headers"] if name == b"origin"]
+        if not self._origins.issuperset(origins):
+            return NotAllowed("Requests from pages of other origins are refused.")
+        sites = {value for name, value in scope["headers"] if name == b"sec-fetch-site"}
+        if scope["method"] not in _SAFE and not origins and not _OWN_SITES.issuperset(sites):
+            return NotAllowed("Changes asked for by pages of other sites are refused.")
+        return None
+
+
+class InternalOnly:
+    """Answers only peers on this machine or in ``networks``: what other processes of the instance are.
+
+    With ``paths`` this holds for those alone.
+    """
+
+    def __init__(self, app: ASGIApp, *, networks: Networks, paths: Collection[str] | None = None) -> None:
+        self._app = app
+        self._networks = networks
+        self._paths = None if paths is None else frozenset(paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        concerned = scope["type"] == "http" and (self._paths is None or scope["path"] in self._paths)
+        if concerned and not self._inside(scope):
+            await problem_response(NotFound())(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _inside(self, scope: Scope) -> bool:
+        # Behind a proxy on this machine everybody's connection is from here.
+        if any(name == b"x-forwarded-for" for name, _ in scope["headers"]):
+            return False
+        peer = peer_of(scope)
+        return peer is not None and (peer.is_loopback or self._networks.hold(peer))

@@ -8,7 +8,8 @@ What is guaranteed, per person and key, for 24 hours:
 * Once the first has answered, the same request gets that answer again, marked ``Idempotency-Replayed: true``, without
   running; another request under the key is refused with 422. Answers of 5xx, and refusals that a later attempt may
   escape (401, 403, 408, 425, 429), free the key instead.
-* An answer over 1 MiB is not kept: its repetition is still not run, and says so with 409.
+* An answer over 1 MiB, or one that holds a secret (a new key, an invitation), is not kept: its repetition is still
+  not run, and says so with 409.
 * What an answer is about takes the answer with it: once a memory is erased, the words of every answer about it are
   erased here too (``reactions``), and a repetition is told with 409 that it was carried out.
 
@@ -51,6 +52,10 @@ LARGEST_KEPT = 1_048_576
 READS = frozenset({"/v1/search"})
 """POSTs that change nothing: repeating them is harmless, and a stored answer would only be stale."""
 
+_SIGN_IN = re.compile(r"/v1/(?:sessions|identity)(?:/|$)")
+"""Passwords come in and tokens go out: not even a digest of such a request is kept, so a key does nothing here."""
+_SECRET_ANSWERS = re.compile(r"/v1/(?:keys|organisations/[^/]+/invitations)(?:/|$)")
+"""Answers that may hold a key or an invitation are not kept, only that they were given."""
 _KEPT_FOR = 86_400.0
 _LEASE = 30.0
 _NOT_KEPT = frozenset({401, 403, 408, 425, 429})
@@ -86,7 +91,7 @@ class IdempotencyKeys:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = _given_keys(scope) if scope["type"] == "http" and scope["method"] == "POST" else []
         caller = admitted(scope)
-        if not given or caller is None or scope["path"] in self._reads:
+        if not given or caller is None or scope["path"] in self._reads or _SIGN_IN.match(scope["path"]):
             await self._app(scope, receive, send)
             return
         try:
@@ -158,9 +163,10 @@ class _Recording:
             if self._size <= self._largest:
                 self._pieces.append(piece)
             if not message.get("more_body", False):
-                body = b"".join(self._pieces) if self._size <= self._largest else None
-                about = subject_of(self._path, body or b"")
-                await self._settle(Answer(self._start["status"], _kept_headers(self._start), body, about))
+                kept = self._size <= self._largest and not _SECRET_ANSWERS.match(self._path)
+                body = b"".join(self._pieces) if kept else None
+                headers = _kept_headers(self._start) if kept else []
+                await self._settle(Answer(self._start["status"], headers, body, subject_of(self._path, body or b"")))
         await self._send(message)
 
 
@@ -247,8 +253,8 @@ def _answer_again(known: Stored, fingerprint: bytes) -> Response:
         problem = InProgress(retry_after=1)
     elif known.body is None:
         problem = Conflict(
-            f"The request was carried out (status {known.status}); its answer is not kept, because it was too large"
-            " or what it was about has been erased.",
+            f"The request was carried out (status {known.status}); its answer is not kept: it was too large, held a"
+            " secret, or what it was about has been erased.",
             original_status=known.status,
         )
     else:

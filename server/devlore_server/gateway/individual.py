@@ -7,23 +7,14 @@ from uuid import UUID
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from devlore.types import SCOPES
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.http import admit
 
 ORGANISATION: Final = UUID("00000000-0000-7000-8000-000000000001")
 PERSON: Final = UUID("00000000-0000-7000-8000-000000000002")
-SCOPES: Final = frozenset(
-    {
-        "memories:read",
-        "memories:write",
-        "search:read",
-        "search:admin",
-        "connections:read",
-        "connections:write",
-    }
-)
 
-PRINCIPAL: Final = Principal(organisation=ORGANISATION, person=PERSON, scopes=SCOPES)
+PRINCIPAL: Final = Principal(organisation=ORGANISATION, person=PERSON, scopes=frozenset[str](SCOPES), role="owner")
 """Who every request of the individual tier is from; safe only because it listens on loopback alone."""
 
 

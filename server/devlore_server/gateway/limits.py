@@ -1,4 +1,4 @@
-"""Rate limits per person and organisation: off by default in the individual tier, never open while Redis is away."""
+"""Rate limits per person, organisation, and network of visitors; never open while Redis is away."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from devlore.problems import RateLimited
-from devlore_server.kit.cache import tenant_key
-from devlore_server.kit.http import admitted, problem_response
+from devlore_server.kit.auth import Caller, Principal
+from devlore_server.kit.cache import tenant_key, visitor_key
+from devlore_server.kit.http import caller_of, problem_response
 from devlore_server.kit.limit import Demand, Limiter, Policy, Verdict
 
 
@@ -36,29 +37,38 @@ COSTS: tuple[Cost, ...] = (
     Cost("/v1/memories/export", 50),
     Cost("/v1/memories/import", 50, "POST"),
     Cost("/v1/memories/bulk", 20, "POST"),
+    Cost("/v1/sessions", 5, "POST"),
+    Cost("/v1/sessions/step-up", 5, "POST"),
+    Cost("/v1/identity/sign-up", 5, "POST"),
+    Cost("/v1/identity/password", 5, "POST"),
 )
 """What is dearer than one unit."""
 FREE = frozenset({"/healthz", "/readyz", "/metrics"})
 """Never limited: whoever watches the server must see it when it is busy."""
 
 
+VISITORS = Policy("network", 300)
+
+
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """Units a minute, per person and per organisation."""
+    """Units a minute: per person, per organisation, and per network for all who are not signed in."""
 
     person: Policy
     organisation: Policy
+    network: Policy = VISITORS
 
     @classmethod
     def per_minute(cls, person: int, *, people: int = 10) -> Quotas:
-        """A quota per person, and ``people`` times that for their organisation."""
+        """A quota per person, as much per network of visitors, and ``people`` times that per organisation."""
         least = max(cost.units for cost in COSTS)
         quota = max(person, least)  # or the dearest request could never pass
-        return cls(Policy("person", quota), Policy("organisation", quota * people))
+        return cls(Policy("person", quota), Policy("organisation", quota * people), Policy("network", quota))
 
 
 class RateLimits:
-    """Takes a request's cost from its person's and its organisation's account; 429 when either is empty.
+    """Takes a request's cost from its person's and its organisation's account, or its network's when nobody is signed
+    in; 429 when one is empty.
 
     Answers carry ``RateLimit-Policy`` and ``RateLimit`` (draft-ietf-httpapi-ratelimit-headers) and, when refused,
     ``Retry-After`` in seconds.
@@ -71,17 +81,11 @@ class RateLimits:
         self._costs = tuple(costs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = admitted(scope)
-        if scope["type"] != "http" or caller is None or scope["path"] in FREE:
+        if scope["type"] != "http" or scope["path"] in FREE:
             await self._app(scope, receive, send)
             return
         units = self._units(scope["method"], scope["path"])
-        verdicts = await self._limiter.take(
-            [
-                Demand(tenant_key(caller.organisation, "limit", caller.person), self._quotas.person, units),
-                Demand(tenant_key(caller.organisation, "limit"), self._quotas.organisation, units),
-            ]
-        )
+        verdicts = await self._limiter.take(self._demands(caller_of(scope), units))
         if not all(verdict.allowed for verdict in verdicts):
             wait = max(1, *(verdict.retry_after for verdict in verdicts))
             problem = RateLimited(f"There is room again in {wait} s.", retry_after=wait)
@@ -94,6 +98,14 @@ class RateLimits:
             await send(message)
 
         await self._app(scope, receive, send_with_limits)
+
+    def _demands(self, caller: Caller, units: int) -> list[Demand]:
+        if not isinstance(caller, Principal):
+            return [Demand(visitor_key("limit", caller.network or "here"), self._quotas.network, units)]
+        return [
+            Demand(tenant_key(caller.organisation, "limit", caller.person), self._quotas.person, units),
+            Demand(tenant_key(caller.organisation, "limit"), self._quotas.organisation, units),
+        ]
 
     def _units(self, method: str, path: str) -> int:
         return next((cost.units for cost in self._costs if cost.matches(method, path)), 1)

@@ -10,10 +10,10 @@ import httpx2
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from devlore.problems import NotFound, Unauthenticated, Unavailable
-from devlore_server.kit.auth import HEADER, Principal, sign
+from devlore.problems import NotFound, Unavailable
+from devlore_server.kit.auth import HEADER, Caller, sign
 from devlore_server.kit.clock import Clock, utc_now
-from devlore_server.kit.http import admitted, problem_response, request_id_of
+from devlore_server.kit.http import caller_of, problem_response, request_id_of, target_of
 from devlore_server.kit.telemetry.metrics import ROUTE
 
 
@@ -28,9 +28,13 @@ class Destination:
 
 # The first match wins, and a path that matches none is nobody's.
 DESTINATIONS: tuple[Destination, ...] = (
+    Destination("/pages*", re.compile(r"/(signin|invitation|device|account|pages/[^/]+)$"), "identity"),
+    Destination("/signin", re.compile(r"/(signin|invitation|device|account|pages/[a-z.]+)$"), "identity"),
+    Destination("/v1/organisations*", re.compile(r"/v1/(organisations|teams|people|invitations)(/|$)"), "identity"),
+    Destination("/v1/sessions*", re.compile(r"/v1/(sessions|identity|keys|audit)(/|$)"), "identity"),
     Destination("/v1/memories/{memory_id}/similar", re.compile(r"/v1/memories/[^/]+/similar$"), "search"),
     Destination("/v1/search*", re.compile(r"/v1/search(/|$)"), "search"),
-    Destination("/v1/memories*", re.compile(r"/v1/(memories|tags|projects)(/|$)"), "memory"),
+    Destination("/v1/memories*", re.compile(r"/v1/(memories|tags|projects|policies)(/|$)"), "memory"),
     Destination("/v1/connections*", re.compile(r"/v1/(connections|syncs|connectors)(/|$)"), "integration"),
 )
 
@@ -50,7 +54,9 @@ _HOP_BY_HOP = frozenset(
 )
 _SIGNATURE = HEADER.encode()
 _REQUEST_ID = b"x-request-id"
-_NEVER_FORWARDED = _HOP_BY_HOP | {b"host", _SIGNATURE, _REQUEST_ID}
+# What the caller proved, and where they are, is in the signature: no service sees the credential itself.
+_GATEWAYS_OWN = frozenset({b"authorization", b"cookie", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto"})
+_NEVER_FORWARDED = _HOP_BY_HOP | _GATEWAYS_OWN | {b"host", _SIGNATURE, _REQUEST_ID}
 
 
 def destination(path: str) -> Destination | None:
@@ -76,14 +82,14 @@ class Proxy:
     async def close(self) -> None:
         await self._transport.aclose()
 
-    async def ping(self) -> None:
+    async def ping(self, role: str) -> None:
         """Raise when a role does not answer its own health check."""
-        for url in self._upstreams.values():
-            request = httpx2.Request("GET", url.join("/healthz"), extensions=_TIMEOUTS)
-            response = await self._transport.handle_async_request(request)
-            await response.aclose()
-            if response.status_code != 200:
-                raise Unavailable(f"{url} answers {response.status_code} to its health check.")
+        url = self._upstreams[role]
+        request = httpx2.Request("GET", url.join("/healthz"), extensions=_TIMEOUTS)
+        response = await self._transport.handle_async_request(request)
+        await response.aclose()
+        if response.status_code != 200:
+            raise Unavailable(f"{url} answers {response.status_code} to its health check.")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = destination(scope["path"])
@@ -92,11 +98,8 @@ class Proxy:
             await problem_response(NotFound())(scope, receive, send)
             return
         scope[ROUTE] = found.path
-        principal = admitted(scope)
-        if principal is None:
-            await problem_response(Unauthenticated())(scope, receive, send)
-            return
-        request = self._request(scope, receive, upstream, principal)
+        # Whoever is not signed in goes on as a visitor: the route itself knows whether it needs somebody.
+        request = self._request(scope, receive, upstream, caller_of(scope))
         try:
             response = await self._transport.handle_async_request(request)
         except ClientDisconnect:
@@ -110,15 +113,13 @@ class Proxy:
         finally:
             await response.aclose()
 
-    def _request(self, scope: Scope, receive: Receive, upstream: httpx2.URL, principal: Principal) -> httpx2.Request:
+    def _request(self, scope: Scope, receive: Receive, upstream: httpx2.URL, caller: Caller) -> httpx2.Request:
         named = _named_by_connection(scope["headers"])
         headers = [(k, v) for k, v in scope["headers"] if k not in _NEVER_FORWARDED and k not in named]
-        headers.append((_SIGNATURE, sign(principal, self._secret, self._clock()).encode()))
+        target = target_of(scope)
+        headers.append((_SIGNATURE, sign(caller, self._secret, self._clock(), scope["method"], target).encode()))
         if request_id := request_id_of(scope):
             headers.append((_REQUEST_ID, request_id.encode()))
-        target = scope.get("raw_path") or scope["path"].encode()
-        if scope["query_string"]:
-            target += b"?" + scope["query_string"]
         has_body = any(k in (b"content-length", b"transfer-encoding") for k, _ in scope["headers"])
         return httpx2.Request(
             scope["method"],

@@ -11,16 +11,22 @@ from devlore_server.kit.db import Database, system
 
 
 class StoredAnswers:
-    """Applies ``memory.purged`` to the answers kept under idempotency keys; harmless when repeated."""
+    """Applies ``memory.purged`` and ``identity.organisation_erased`` to the answers kept under idempotency keys.
+
+    Harmless when repeated.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def erase(self, events: Sequence[Event]) -> None:
-        """Erase the words of every answer about the events' subjects, to whomever it was given."""
+        """Erase the words of every answer about the events' subjects, or in their organisation, to whomever given."""
         erased: dict[UUID, list[UUID]] = {}
         for event in events:
             erased.setdefault(event.organisation_id, []).append(event.subject)
+            if event.type == "identity.organisation_erased":
+                async with self._database.transaction(system(event.organisation_id)) as connection:
+                    await store.erase_all(connection, event.organisation_id)
         for organisation, subjects in erased.items():
             async with self._database.transaction(system(organisation)) as connection:
                 await store.erase(connection, organisation, subjects)

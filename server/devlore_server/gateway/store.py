@@ -115,6 +115,12 @@ async def erase(connection: Connection, organisation: UUID, subjects: Sequence[U
     return int(found["erased"]) if found else 0
 
 
+async def erase_all(connection: Connection, organisation: UUID) -> int:
+    """Delete every answer given in an organisation, whose context this is; how many there were."""
+    found = await row(connection, "SELECT gateway.erase_all(%s) AS erased", (organisation,))
+    return int(found["erased"]) if found else 0
+
+
 async def forget_expired(connection: Connection, most: int) -> int:
     """Delete up to ``most`` expired answers of every organisation; how many there were."""
     found = await row(connection, "SELECT gateway.forget_expired(%(most)s) AS gone", {"most": most})

@@ -10,12 +10,14 @@ from typing import Any
 from uuid import UUID
 
 from devlore.problems import Conflict, Invalid, NotFound
-from devlore.types import Connection, ConnectionDraft, ConnectionPatch, Sync
+from devlore.types import AuditAction, Connection, ConnectionDraft, ConnectionPatch, Sync
 from devlore_server.integration.connector import Connector, Place
 from devlore_server.integration.connectors import CONNECTORS
 from devlore_server.integration.store import connections, syncs
 from devlore_server.integration.store.connections import Owned, Stored
 from devlore_server.integration.syncs import Syncs
+from devlore_server.kit import audit
+from devlore_server.kit.audit import Leaf
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.clock import Clock, utc_now
 from devlore_server.kit.db import Database
@@ -70,6 +72,7 @@ class IntegrationService:
                     raise Conflict("This place was connected and disconnected just now; try again.")
                 kept = _reconnected(known, draft, place)
                 await connections.update(transaction, who, kept)
+            await audit.append(transaction, who, _leaf("connection.created" if new else "connection.updated", kept))
         self.queued.set()
         return await self._shown(who, kept), new
 
@@ -106,6 +109,7 @@ class IntegrationService:
             if there is not None and there.id != id:
                 raise Conflict(f"{after.location} is connected already.", connection_id=str(there.id))
             await connections.update(transaction, who, after)
+            await audit.append(transaction, who, _leaf("connection.updated", after))
         self.queued.set()
         return await self._shown(who, after)
 
@@ -114,6 +118,7 @@ class IntegrationService:
         async with self._database.transaction(who) as transaction:
             if not await connections.delete(transaction, who, id):
                 raise NotFound
+            await audit.append(transaction, who, Leaf("connection.deleted", [("connection", id)]))
         await self._memories.forget_checkpoint(who, id)
         self.queued.set()
 
@@ -132,6 +137,9 @@ class IntegrationService:
                 raise Conflict("A sync of this connection ended just now; try again.")
             if full and not new and not await syncs.read_anew(transaction, who, found.id):
                 raise Conflict("A sync of this connection is running; cancel it or wait.", sync_id=str(found.id))
+            if new or full:
+                asked = [("connection", connection_id), ("sync", found.id)]
+                await audit.append(transaction, who, Leaf("sync.requested", asked, context={"full": full}))
         self.queued.set()
         return found
 
@@ -156,6 +164,7 @@ class IntegrationService:
         async with self._database.transaction(who) as transaction:
             if not await syncs.cancel(transaction, who, id, self._clock()):
                 raise NotFound
+            await audit.append(transaction, who, Leaf("sync.cancelled", [("sync", id)]))
 
     async def watched(self) -> list[tuple[Owned, Stored]]:
         """Every watched connection with whose it is."""
@@ -206,6 +215,10 @@ class IntegrationService:
             last_synced_at=stored.last_synced_at,
             checkpoint=summary,
         )
+
+
+def _leaf(action: AuditAction, stored: Stored) -> Leaf:
+    return Leaf(action, [("connection", stored.id)], context={"connector": stored.connector, "watch": stored.watch})
 
 
 def _reconnected(known: Stored, draft: ConnectionDraft, place: Place) -> Stored:

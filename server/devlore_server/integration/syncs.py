@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import islice
 from typing import Final
 from uuid import UUID
 
 import structlog
 
 from devlore.problems import NotAllowed, Problem, Unavailable
-from devlore.types import Sync
-from devlore_server.integration.connector import BATCH, Batch, Connector, Origin
+from devlore.types import AuditResult, Sync
+from devlore_server.integration.connector import BATCH, Batch, Connector, Failure, Origin
 from devlore_server.integration.progress import Progress
 from devlore_server.integration.store import connections, items, syncs
 from devlore_server.integration.store.connections import Owned, Stored
+from devlore_server.kit import audit
+from devlore_server.kit.audit import Leaf
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.clock import Clock
 from devlore_server.kit.db import Connection as Transaction
@@ -157,8 +160,8 @@ class Syncs:
 
     async def _store(self, run: _Run, batch: Batch) -> None:
         """One batch: remember its items, store it with its checkpoint. Each step may be repeated without harm."""
+        batch, arrived = await self._masked(run.who, batch)
         run.progress.announce(batch)
-        arrived = [id for one in batch.drafts if one.draft.source and (id := one.draft.source.external_id)]
         async with self._database.transaction(run.who) as transaction:
             if batch.restart:
                 run.generation = await connections.start_generation(transaction, run.who, run.connection.id)
@@ -171,6 +174,16 @@ class Syncs:
         if batch.drafts or gone or batch.checkpoint is not None:
             run.progress.add(batch, await self._ingest(run, batch, gone))
         await self._report(run)
+
+    async def _masked(self, who: Principal, batch: Batch) -> tuple[Batch, list[str]]:
+        """A batch whose names and failures may be kept here, and the names of what it brings."""
+        arrived = [id for one in batch.drafts if one.draft.source and (id := one.draft.source.external_id)]
+        told = [text for failure in batch.failures for text in (failure.item, failure.reason)]
+        groups = (arrived, batch.present, batch.deleted, told)
+        masked = iter(await self._memories.masked(who, [text for group in groups for text in group]))
+        arrived, present, deleted, told = ([*islice(masked, len(group))] for group in groups)
+        failures = [Failure(item, reason) for item, reason in zip(told[::2], told[1::2], strict=True)]
+        return replace(batch, present=present, deleted=deleted, failures=failures), arrived
 
     async def _ingest(self, run: _Run, batch: Batch, gone: list[str]) -> IngestResult:
         ingest = Ingest(run.connection.id, run.connection.connector, batch.drafts, gone, batch.checkpoint)
@@ -215,7 +228,8 @@ class Syncs:
     ) -> None:
         now = self._clock()
         async with self._database.transaction(who) as transaction:
-            await syncs.finish(transaction, who, id, self._worker, progress, state=state, error=error, at=now)
+            if await syncs.finish(transaction, who, id, self._worker, progress, state=state, error=error, at=now):
+                await audit.append(transaction, who, _leaf(id, connection_id, progress, state), at=now)
             if state == "done":
                 await connections.note_synced(transaction, who, connection_id, now)
             await syncs.prune(transaction, who, connection_id, keep=50)
@@ -227,6 +241,12 @@ class Syncs:
     async def _release(self, who: Principal, id: UUID) -> None:
         async with self._database.transaction(who) as transaction:
             await syncs.release(transaction, who, id, self._worker)
+
+
+def _leaf(id: UUID, connection_id: UUID, progress: Progress, state: str) -> Leaf:
+    counts = {name: getattr(progress, name) for name in ("created", "updated", "deleted", "failed")}
+    result: AuditResult = "failed" if state == "failed" else "ok"
+    return Leaf("sync.finished", [("connection", connection_id), ("sync", id)], result, {"state": state, **counts})
 
 
 def _told(error: Exception) -> str:

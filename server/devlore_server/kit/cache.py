@@ -38,6 +38,16 @@ def tenant_key(organisation: UUID | None, area: str, *parts: object) -> Key:
     return Key(":".join([f"devlore:{{{organisation}}}", area, *(_part(str(part)) for part in parts)]))
 
 
+def visitor_key(area: str, *parts: object) -> Key:
+    """The name of a limit account of somebody who is not signed in: a network, an account they try to enter.
+
+    Nothing of an organisation's may be kept under it.
+    """
+    if not area or not area.replace("-", "").isalnum():
+        raise ValueError(f"not an area: {area!r}")
+    return Key(":".join(["devlore:{visitor}", area, *(_part(str(part)) for part in parts)]))
+
+
 def _part(text: str) -> str:
     if 0 < len(text) <= 64 and text.isascii() and text.replace("-", "").replace("_", "").isalnum():
         return text
@@ -49,6 +59,10 @@ class Cache(Protocol):
 
     async def get(self, key: Key) -> bytes | None:
         """The value, or None when it was never put, ran out, was dropped, or the cache is away."""
+        ...
+
+    async def read(self, key: Key) -> bytes | None:
+        """``get``, but raises ``Unavailable`` when the cache cannot be asked: None then means that it is not there."""
         ...
 
     async def put(self, key: Key, value: bytes, ttl: float) -> None:
@@ -89,6 +103,9 @@ class LocalCache:
         self._entries.move_to_end(key)
         return entry[1]
 
+    async def read(self, key: Key) -> bytes | None:
+        return await self.get(key)
+
     async def put(self, key: Key, value: bytes, ttl: float) -> None:
         self._remove(_checked(key))
         cost = len(value) + self._OVERHEAD
@@ -125,10 +142,16 @@ class RedisCache:
 
     async def get(self, key: Key) -> bytes | None:
         try:
+            return await self.read(key)
+        except Unavailable as error:
+            _log.warning("cache_away", error=type(error.__cause__).__name__)
+            return None
+
+    async def read(self, key: Key) -> bytes | None:
+        try:
             return _bytes(await self._redis.get(_checked(key)))
         except (RedisError, OSError) as error:
-            _log.warning("cache_away", error=type(error).__name__)
-            return None
+            raise Unavailable("The cache does not answer.") from error
 
     async def put(self, key: Key, value: bytes, ttl: float) -> None:
         milliseconds = int(ttl * 1_000)

@@ -64,6 +64,10 @@ class Limiter(Protocol):
         """Take every demand, or none when one of them has no room; a verdict per demand, in order."""
         ...
 
+    async def give_back(self, demands: Sequence[Demand]) -> None:
+        """Return what ``take`` took, because it turned out that it does not count; never fails."""
+        ...
+
     async def ping(self) -> None:
         """Raise when the accounts cannot be reached."""
         ...
@@ -93,6 +97,11 @@ class LocalLimiter:
         return [
             _verdict(demand, passed, at - now, over) for demand, at, over in zip(demands, after, excess, strict=True)
         ]
+
+    async def give_back(self, demands: Sequence[Demand]) -> None:
+        for demand in demands:
+            if demand.key in self._full_at:
+                self._full_at[demand.key] -= demand.cost * demand.policy.interval
 
     async def ping(self) -> None:
         """This process always reaches itself."""
@@ -150,12 +159,28 @@ return answer
 """
 
 
+# A demand whose account has run full (and so is gone) meanwhile has nothing to return.
+_GIVE_BACK = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+for i, key in ipairs(KEYS) do
+    local at = (tonumber(redis.call('GET', key) or 0)) - tonumber(ARGV[i])
+    if at > now then
+        redis.call('SET', key, string.format('%.0f', at), 'PX', math.ceil((at - now) / 1000))
+    else
+        redis.call('DEL', key)
+    end
+end
+"""
+
+
 class RedisLimiter:
     """Accounts in Redis, shared by every gateway; one round trip for all demands."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._take: Any = redis.register_script(_TAKE)
+        self._give_back: Any = redis.register_script(_GIVE_BACK)
 
     async def take(self, demands: Sequence[Demand]) -> list[Verdict]:
         if not demands:
@@ -163,6 +188,15 @@ class RedisLimiter:
         arguments = [value for d in demands for value in (d.policy.interval, d.policy.quota, d.cost)]
         passed, *numbers = await self._take(keys=[demand.key for demand in demands], args=arguments)
         return [_verdict(demand, bool(passed), numbers[2 * i], numbers[2 * i + 1]) for i, demand in enumerate(demands)]
+
+    async def give_back(self, demands: Sequence[Demand]) -> None:
+        if not demands:
+            return
+        arguments = [demand.cost * demand.policy.interval for demand in demands]
+        try:
+            await self._give_back(keys=[demand.key for demand in demands], args=arguments)
+        except (RedisError, OSError) as error:
+            _log.warning("shared_limits_away", error=type(error).__name__)
 
     async def ping(self) -> None:
         await self._redis.ping()
@@ -186,6 +220,10 @@ class FallbackLimiter:
                 self._away_until = time.monotonic() + self._pause
                 _log.warning("shared_limits_away", error=type(error).__name__)
         return await self._own.take(demands)
+
+    async def give_back(self, demands: Sequence[Demand]) -> None:
+        away = time.monotonic() < self._away_until
+        await (self._own if away else self._shared).give_back(demands)
 
     async def ping(self) -> None:
         await self._shared.ping()

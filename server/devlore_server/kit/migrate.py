@@ -11,7 +11,7 @@ import hmac
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import LiteralString
@@ -79,19 +79,26 @@ async def migrate(superuser_url: str, root: Path = MIGRATIONS, phases: Iterable[
     """Bring a database up to date and return the names of what was applied.
 
     Only one process migrates a database at a time; others wait. A file that was applied and then edited, or is
-    gone, raises ``MigrationError``: migrations only go forward.
+    gone, raises ``MigrationError``: migrations only go forward. So does a URL of ``devlore_app``, which may change
+    nothing, for a database that is not up to date.
     """
+    if conninfo.conninfo_to_dict(superuser_url).get("user") == APP:
+        if missing := await pending(superuser_url, root):
+            raise MigrationError(
+                f"Run `devlore-server migrate` as the owner first: {len(missing)} migrations are missing."
+            )
+        return []
     wanted = set(phases)
     connection = await AsyncConnection.connect(superuser_url, autocommit=True)
     async with connection:
         await connection.execute("SET lock_timeout = '120s'")
         await connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK_KEY,))
-        await _prepare(connection, root)
+        await prepare(connection, root)
         await connection.execute("SET ROLE devlore_owner")
         await connection.execute("SET client_min_messages = warning")
         await connection.execute(_APPLIED)
-        pending = _pending(found(root), await _applied(connection))
-        done = [migration for migration in pending if migration.phase in wanted]
+        outstanding = lacking(found(root), await _applied(connection))
+        done = [migration for migration in outstanding if migration.phase in wanted]
         for migration in done:
             await _apply(connection, migration)
     return [migration.name for migration in done]
@@ -104,7 +111,7 @@ async def pending(url: str, root: Path = MIGRATIONS) -> list[str]:
         cursor = await connection.execute("SELECT to_regclass('migration.applied') IS NOT NULL")
         known = await cursor.fetchone() == (True,)
         applied = await _applied(connection) if known else {}
-    return [migration.name for migration in _pending(found(root), applied)]
+    return [migration.name for migration in lacking(found(root), applied)]
 
 
 def app_url(superuser_url: str) -> str:
@@ -114,9 +121,11 @@ def app_url(superuser_url: str) -> str:
     and the app's does not reveal it.
     """
     parts = conninfo.conninfo_to_dict(superuser_url)
+    if parts.get("user") == APP:
+        return superuser_url
     password = parts.pop("password", None) or os.environ.get("PGPASSWORD")
     if password:
-        parts["password"] = _app_password(str(password))
+        parts["password"] = app_password(str(password))
     return conninfo.make_conninfo("", **{**parts, "user": APP})
 
 
@@ -144,14 +153,15 @@ async def fresh_schema(root: Path = MIGRATIONS) -> str:
             await asyncio.to_thread(postgres.stop)
 
 
-async def _prepare(connection: AsyncConnection[TupleRow], root: Path) -> None:
+async def prepare(connection: AsyncConnection[TupleRow], root: Path = MIGRATIONS) -> None:
+    """Make what belongs to the server rather than to one database: the roles; and the extension."""
     roles = (root / "roles.sql").read_text()
     await connection.execute(roles)
     # Loads the extension's library: until then its settings are unknown, and only a superuser may set them.
     await connection.execute("SELECT '[1]'::public.vector")
     password = connection.info.password
     if password:
-        secret = connection.pgconn.encrypt_password(_app_password(password).encode(), APP.encode(), b"scram-sha-256")
+        secret = connection.pgconn.encrypt_password(app_password(password).encode(), APP.encode(), b"scram-sha-256")
         statement = sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(APP), sql.Literal(secret.decode()))
         await connection.execute(statement)
 
@@ -161,7 +171,9 @@ async def _applied(connection: AsyncConnection[TupleRow]) -> dict[str, str]:
     return dict(await cursor.fetchall())
 
 
-def _pending(migrations: list[Migration], applied: dict[str, str]) -> list[Migration]:
+def lacking(migrations: list[Migration], applied: Mapping[str, str]) -> list[Migration]:
+    """What of ``migrations`` is not among the ``applied`` (checksums by name); raises ``MigrationError`` when those are
+    not of this Devlore or an older one."""
     by_name = {migration.name: migration for migration in migrations}
     for name, checksum in applied.items():
         if name not in by_name:
@@ -188,7 +200,8 @@ async def _apply(connection: AsyncConnection[TupleRow], migration: Migration) ->
         raise MigrationError(f"{migration.name}: {error}") from error
 
 
-def _app_password(password: str) -> str:
+def app_password(password: str) -> str:
+    """The password of ``devlore_app`` where the superuser's is this one."""
     return hmac.new(password.encode(), APP.encode(), hashlib.sha256).hexdigest()
 
 

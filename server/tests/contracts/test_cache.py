@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from devlore.problems import Unavailable
 from devlore_server.kit.auth import Principal
-from devlore_server.kit.cache import Cache, Key, LocalCache, RedisCache, connect, tenant_key
+from devlore_server.kit.cache import Cache, Key, LocalCache, RedisCache, connect, tenant_key, visitor_key
 
 
 @pytest.fixture(params=["redis", "local"])
@@ -92,3 +93,28 @@ async def test_only_keys_of_an_organisation_are_taken(cache: Cache) -> None:
     with pytest.raises(TypeError, match="tenant_key"):
         await cache.get(plain)  # type: ignore[arg-type]
     await cache.ping()
+
+
+async def test_reading_tells_nothing_there_from_nobody_to_ask(cache: Cache, key: Key) -> None:
+    assert await cache.read(key) is None
+    await cache.put(key, b"x", 10)
+    assert await cache.read(key) == b"x"
+
+
+async def test_a_cache_that_is_away_does_not_read_as_empty(key: Key) -> None:
+    redis = connect("redis://127.0.0.1:1")
+    away = RedisCache(redis)
+    assert await away.get(key) is None
+    with pytest.raises(Unavailable):
+        await away.read(key)
+    await redis.aclose()
+
+
+def test_a_visitors_account_is_nobodys_of_an_organisation(who: Principal) -> None:
+    account = visitor_key("attempts", "192.0.2.0/24")
+    assert account != visitor_key("attempts", "192.0.2.0")
+    assert account != visitor_key("other", "192.0.2.0/24")
+    assert not account.startswith(tenant_key(who.organisation, "attempts").split("}", maxsplit=1)[0])
+    assert "192.0.2.0/24" not in account, "a separator in a name could make two names one"
+    with pytest.raises(ValueError, match="area"):
+        visitor_key("a:b", "x")

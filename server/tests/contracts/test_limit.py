@@ -97,3 +97,20 @@ async def test_accounts_are_apart(limiter: Limiter, key: str) -> None:
 async def test_nothing_demanded_is_nothing_taken(limiter: Limiter) -> None:
     assert await limiter.take([]) == []
     await limiter.ping()
+
+
+async def test_what_is_given_back_can_be_taken_again(limiter: Limiter, key: str) -> None:
+    policy = Policy("minute", 3, 3_600)
+    assert await allowed(limiter, Demand(key, policy, 3))
+    assert not await allowed(limiter, Demand(key, policy))
+    await limiter.give_back([Demand(key, policy, 2)])
+    assert [await allowed(limiter, Demand(key, policy)) for _ in range(3)] == [True, True, False]
+
+
+async def test_nobody_gets_more_back_than_an_account_holds(limiter: Limiter, key: str) -> None:
+    policy = Policy("minute", 3, 3_600)
+    await limiter.give_back([Demand(key, policy, 3)])
+    assert await allowed(limiter, Demand(key, policy))
+    for _ in range(3):
+        await limiter.give_back([Demand(key, policy, 3)])
+    assert [await allowed(limiter, Demand(key, policy)) for _ in range(4)] == [True, True, True, False]

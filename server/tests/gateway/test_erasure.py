@@ -57,6 +57,7 @@ def purged(who: Principal, subject: UUID) -> Event:
         organisation_id=who.organisation,
         subject=subject,
         version=2,
+        audience=who.person,
         occurred_at=utc_now(),
         data={},
     )
@@ -158,3 +159,18 @@ async def test_the_owner_can_do_nothing_else_to_answers(
 )
 def test_what_an_answer_is_about(path: str, body: bytes, subject: UUID | None) -> None:
     assert subject_of(path, body) == subject
+
+
+async def test_of_an_organisation_that_is_gone_no_answer_is_kept(
+    database: Database, who: Principal, other: Principal, stranger: Principal, owner_url: str
+) -> None:
+    for person in (who, other, stranger):
+        async with asking(database, person, {"id": str(new_id()), "title": CANARY}) as client:
+            assert (await post(client, "of-a-memory")).status_code == 201
+            assert (await post(client, "of-nothing", "/v1/organisations")).status_code == 201
+    erased = purged(who, who.organisation).model_copy(update={"type": "identity.organisation_erased"})
+    for _ in range(2):
+        await StoredAnswers(database).erase([erased])
+    with psycopg.connect(owner_url) as connection:
+        left = connection.execute("SELECT organisation_id, count(*) FROM gateway.idempotency GROUP BY 1").fetchall()
+    assert left == [(stranger.organisation, 2)]

@@ -8,9 +8,9 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from devlore.types import Model
+from devlore.types import SCOPES, Model
 from devlore_server.gateway.guards import guard
-from devlore_server.gateway.individual import ORGANISATION, PERSON, SCOPES
+from devlore_server.gateway.individual import ORGANISATION, PERSON
 from devlore_server.gateway.limits import Quotas
 from devlore_server.kit.db import Database
 from devlore_server.kit.http import Router, Who, install, requires

@@ -13,8 +13,9 @@ from starlette.types import ASGIApp
 
 from devlore_server.gateway.individual import Individual
 from devlore_server.gateway.limits import COSTS, Cost, Quotas, RateLimits
-from devlore_server.kit.auth import Principal
+from devlore_server.kit.auth import Principal, Visitor
 from devlore_server.kit.cache import connect
+from devlore_server.kit.http import admit
 from devlore_server.kit.limit import FallbackLimiter, Limiter, LocalLimiter, Policy, RedisLimiter
 
 
@@ -103,13 +104,30 @@ async def test_without_redis_the_gateway_is_not_open(who: Principal) -> None:
     await redis.aclose()
 
 
-async def test_nobody_and_other_protocols_pass() -> None:
+async def test_visitors_share_their_networks_account() -> None:
+    allowed = Quotas(Policy("person", 50), Policy("organisation", 50), Policy("network", 2))
+    guarded = RateLimits(PlainTextResponse("done"), limiter=LocalLimiter(), quotas=allowed)
+
+    def visiting(network: str) -> ASGIApp:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            admit(scope, Visitor(network))
+            await guarded(scope, receive, send)
+
+        return app
+
+    first, second = visiting("192.0.2.0/24"), visiting("198.51.100.0/24")
+    answers = [await ask(app) for app in (first, first, first, second)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 200]
+    assert answers[0].headers["ratelimit-policy"] == '"network";q=2;w=60'
+    assert answers[2].headers["retry-after"] == "30"
+
+
+async def test_other_protocols_pass() -> None:
     seen: list[str] = []
 
     async def app(scope: Any, _receive: Any, _send: Any) -> None:
         seen.append(scope["type"])
 
     guarded = RateLimits(app, limiter=LocalLimiter(), quotas=quotas(1))
-    for scope in ({"type": "lifespan"}, {"type": "http", "path": "/", "method": "GET", "headers": []}):
-        await guarded(scope, None, None)  # type: ignore[arg-type]
-    assert seen == ["lifespan", "http"]
+    await guarded({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
+    assert seen == ["lifespan"]

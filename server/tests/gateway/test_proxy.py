@@ -15,9 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from devlore_server.gateway.individual import PRINCIPAL, Individual
 from devlore_server.gateway.proxy import Proxy, destination
-from devlore_server.kit.auth import verify
+from devlore_server.kit.auth import Visitor, verify
 from devlore_server.kit.clock import utc_now
-from devlore_server.kit.http import BodyLimit, RequestId
+from devlore_server.kit.http import BodyLimit, RequestId, admit
 from devlore_server.kit.telemetry import REGISTRY, Measured
 
 SECRET = b"thirty-two bytes of shared secret"
@@ -115,7 +115,32 @@ async def test_headers_of_one_connection_stay_on_it(api: httpx2.AsyncClient, ups
 async def test_the_caller_is_signed_and_cannot_sign_for_himself(api: httpx2.AsyncClient, upstream: Upstream) -> None:
     await api.get("/v1/memories", headers={"Devlore-Principal": "forged"})
     signatures = [value for name, value in upstream.requests[0]["headers"] if name == "devlore-principal"]
-    assert [verify(value, SECRET, utc_now()) for value in signatures] == [PRINCIPAL]
+    assert [verify(value, SECRET, utc_now(), "GET", b"/v1/memories").caller for value in signatures] == [PRINCIPAL]
+
+
+async def test_a_visitor_goes_on_as_nobody_from_somewhere(proxy: Proxy, upstream: Upstream) -> None:
+    async def visiting(scope: Scope, receive: Receive, send: Send) -> None:
+        admit(scope, Visitor("192.0.2.0/24"))
+        await proxy(scope, receive, send)
+
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(visiting), base_url="http://localhost") as client:
+        assert (await client.get("/v1/memories")).status_code == 203
+    [signature] = [value for name, value in upstream.requests[0]["headers"] if name == "devlore-principal"]
+    assert verify(signature, SECRET, utc_now(), "GET", b"/v1/memories").caller == Visitor("192.0.2.0/24")
+
+
+async def test_no_credential_and_no_address_goes_further_than_the_gateway(
+    api: httpx2.AsyncClient, upstream: Upstream
+) -> None:
+    sent = {
+        "Authorization": "Bearer secret",
+        "Cookie": "__Host-devlore=secret",
+        "X-Forwarded-For": "203.0.113.9",
+        "Forwarded": "for=203.0.113.9",
+    }
+    await api.get("/v1/memories", headers=sent)
+    assert "secret" not in str(upstream.requests[0])
+    assert "203.0.113.9" not in str(upstream.requests[0])
 
 
 async def test_the_request_id_goes_along(api: httpx2.AsyncClient, upstream: Upstream) -> None:
@@ -202,7 +227,7 @@ async def test_a_dead_service_is_a_problem_that_names_it(api: httpx2.AsyncClient
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert "memory" in answer.json()["detail"]
         with pytest.raises(httpx2.ConnectError):
-            await dead.ping()
+            await dead.ping("memory")
         await dead.close()
 
 
@@ -235,6 +260,17 @@ async def test_a_service_that_dies_in_the_middle_cuts_the_answer(api: httpx2.Asy
         ("/v1/search/rebuild", "search"),
         ("/v1/connections/1/sync", "integration"),
         ("/v1/syncs/1", "integration"),
+        ("/v1/organisations/1/members/2", "identity"),
+        ("/v1/teams", "identity"),
+        ("/v1/people/1", "identity"),
+        ("/v1/invitations/look", "identity"),
+        ("/v1/sessions/current", "identity"),
+        ("/v1/identity/jwks", "identity"),
+        ("/v1/keys/1", "identity"),
+        ("/v1/audit", "identity"),
+        ("/signin", "identity"),
+        ("/pages/pages.js", "identity"),
+        ("/v1/policies/secrets", "memory"),
     ],
 )
 def test_each_path_has_its_role(path: str, role: str) -> None:

@@ -118,7 +118,7 @@ async def test_the_forge_of_origin_gives_addresses_and_qualifies_tickets(repo: R
     assert one.draft.source.url == f"https://github.com/acme/api/commit/{sha}"
     assert one.draft.links[1].target == "acme/api#3"
     assert one.draft.project == "api"
-    assert "secret" not in one.draft.model_dump_json()
+    assert "user:secret" not in one.draft.model_dump_json()
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ from devlore_server.kit.http import (
 )
 from devlore_server.kit.http.rendering import ERRORS_SHOWN, json_pointer
 from devlore_server.kit.http.routes import DEPTH_LIMIT, VALUES_LIMIT, parse_json
+from devlore_server.kit.signing import SignedAs
 
 SECRET = b"a secret of the test, long enough"
 JSON = {"content-type": "application/json"}
@@ -120,7 +121,7 @@ async def anonymous(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
 @pytest.fixture
 async def client(anonymous: httpx2.AsyncClient, who: Principal) -> httpx2.AsyncClient:
     writer = Principal(who.organisation, who.person, who.teams, frozenset({"things:write"}))
-    anonymous.headers[HEADER] = sign(writer, SECRET, utc_now())
+    anonymous.auth = SignedAs(writer, SECRET)
     return anonymous
 
 
@@ -309,16 +310,15 @@ async def test_a_signed_caller_is_admitted(client: httpx2.AsyncClient, who: Prin
 
 
 async def test_a_forged_caller_is_refused(anonymous: httpx2.AsyncClient, who: Principal) -> None:
-    forged = sign(who, b"another secret, as long as ours", utc_now())
+    forged = sign(who, b"another secret, as long as ours", utc_now(), "GET", b"/v1/whoami")
     the_problem(await anonymous.get("/v1/whoami", headers={HEADER: forged}), 401, "unauthenticated")
-    late = sign(who, SECRET, datetime(2020, 1, 1, tzinfo=UTC))
+    late = sign(who, SECRET, datetime(2020, 1, 1, tzinfo=UTC), "GET", b"/v1/whoami")
     the_problem(await anonymous.get("/v1/whoami", headers={HEADER: late}), 401, "unauthenticated")
 
 
 async def test_a_scope_is_required(anonymous: httpx2.AsyncClient, who: Principal) -> None:
     reader = Principal(who.organisation, who.person, who.teams, frozenset({"things:read"}))
-    headers = {HEADER: sign(reader, SECRET, utc_now())}
-    answer = await anonymous.post("/v1/things", json={"title": "x"}, headers=headers)
+    answer = await anonymous.post("/v1/things", json={"title": "x"}, auth=SignedAs(reader, SECRET))
     assert the_problem(answer, 403, "not-allowed")["scope"] == "things:write"
     the_problem(await anonymous.post("/v1/things", json={"title": "x"}), 401, "unauthenticated")
 

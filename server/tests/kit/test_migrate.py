@@ -140,6 +140,8 @@ def test_the_roles_are_as_few_rights_as_they_need(owner_url: str) -> None:
     query = "SELECT rolname, rolcanlogin, rolinherit, rolbypassrls, rolsuper, rolcreaterole FROM pg_roles"
     assert sorted(ask(owner_url, query + " WHERE rolname LIKE 'devlore%%'")) == [  # type: ignore[arg-type]
         ("devlore_app", True, False, False, False, False),
+        ("devlore_audit", False, True, False, False, False),
+        ("devlore_identity", False, True, True, False, False),
         ("devlore_owner", False, True, False, False, False),
         ("devlore_search", False, True, True, False, False),
     ]
@@ -148,7 +150,7 @@ def test_the_roles_are_as_few_rights_as_they_need(owner_url: str) -> None:
 def test_the_app_owns_nothing_and_cannot_become_another_role(owner_url: str, database_url: str) -> None:
     owned = "SELECT count(*) FROM pg_shdepend WHERE refobjid = 'devlore_app'::regrole AND deptype = 'o'"
     assert ask(owner_url, owned) == [(0,)]
-    for role in ("devlore_owner", "devlore_search", "postgres"):
+    for role in ("devlore_owner", "devlore_search", "devlore_identity", "devlore_audit", "postgres"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             ask(database_url, f"SET ROLE {role}")  # type: ignore[arg-type]
     for statement in ("CREATE TABLE public.x ()", "CREATE SCHEMA x", "CREATE TEMPORARY TABLE x ()"):
@@ -234,11 +236,16 @@ FOREIGN_KEYS: LiteralString = """
     JOIN pg_attribute theirs ON theirs.attrelid = c.confrelid AND theirs.attnum = c.confkey[1]
     WHERE c.contype = 'f'"""
 NOT_TENANT = {
+    "identity.instance": "which tier this is",
+    "identity.signing_key": "the instance's own keys, encrypted",
     "log.consumer": "positions in the log, of every organisation together",
     "migration.applied": "names of files",
     "search.model": "names of embedding models",
+    "search.lineage": "which line of rows the indexes were made from",
     "search.rebuild": "progress of a rebuild, of every organisation together",
 }
+PERSONAL = {"identity.challenge", "identity.device", "identity.passkey", "identity.password", "identity.person"}
+"""A person's, whichever organisations they belong to."""
 
 
 def test_every_table_of_a_tenant_has_forced_row_level_security(owner_url: str) -> None:
@@ -248,7 +255,17 @@ def test_every_table_of_a_tenant_has_forced_row_level_security(owner_url: str) -
 
 def test_every_table_is_a_tenants_or_listed_here_with_the_reason(owner_url: str) -> None:
     common = {name for name, _, _, tenant, _ in ask(owner_url, TABLES) if not tenant}
-    assert common <= set(NOT_TENANT)
+    assert common == NOT_TENANT.keys() | PERSONAL
+
+
+def test_every_table_of_a_person_has_forced_row_level_security_about_the_person(owner_url: str) -> None:
+    walled = {name for name, walled, *_ in ask(owner_url, TABLES) if walled}
+    query: LiteralString = (
+        "SELECT (schemaname || '.' || tablename)::regclass::text FROM pg_policies"
+        " WHERE concat(qual, with_check) LIKE '%%app.person%%'"
+    )
+    about = {name for (name,) in ask(owner_url, query)}
+    assert walled & about >= PERSONAL
 
 
 def test_every_table_belongs_to_the_owner_role(owner_url: str) -> None:
@@ -256,8 +273,11 @@ def test_every_table_belongs_to_the_owner_role(owner_url: str) -> None:
 
 
 def test_every_walled_table_has_a_policy_about_the_organisation(owner_url: str) -> None:
-    walled = {name for name, walled, partition, *_ in ask(owner_url, TABLES) if walled and not partition}
-    query: LiteralString = "SELECT (schemaname || '.' || tablename)::regclass::text, concat(qual) FROM pg_policies"
+    tables = ask(owner_url, TABLES)
+    walled = {name for name, walled, partition, tenant, _ in tables if walled and tenant and not partition}
+    query: LiteralString = (
+        "SELECT (schemaname || '.' || tablename)::regclass::text, concat(qual, with_check) FROM pg_policies"
+    )
     about = {name for name, condition in ask(owner_url, query) if "app.organisation" in condition}
     assert walled - about == set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from devlore_server.kit.ids import new_id
 from tests.instance import Instance
 
 SECRET = "a secret that all processes of a split instance share"
-SERVICES = ("memory", "search", "integration")
+SERVICES = ("identity", "memory", "search", "integration", "worker")
 
 
 @dataclass
@@ -34,23 +35,29 @@ class Topology:
 
 @pytest.fixture(scope="session", params=["one process", "split", "split with Redis"])
 def topology(request: pytest.FixtureRequest, postgres: str, redis_server: str) -> Iterator[Topology]:
+    chosen = {"redis_url": redis_server} if "Redis" in request.param else {}
+    with running(postgres, split="split" in request.param, **chosen) as found:
+        yield found
+
+
+@contextmanager
+def running(postgres: str, *, split: bool, **settings: str) -> Iterator[Topology]:
+    """An instance with a database of its own, ready; all its processes must end as they are asked to."""
     home = Path(tempfile.mkdtemp(prefix="dvl-topology-"))
     name = f"topology_{new_id().hex}"
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    shared = {"database_url": conninfo.make_conninfo(postgres, dbname=name), "secret": SECRET}
-    if "Redis" in request.param:
-        shared["redis_url"] = redis_server
-    running = one_process(home, shared) if request.param == "one process" else split(home, shared)
+    shared = {"database_url": conninfo.make_conninfo(postgres, dbname=name), "secret": SECRET} | settings
+    found = several(home, shared) if split else one_process(home, shared)
     try:
-        for process in running.processes:
+        for process in found.processes:
             process.spawn()
-        for process in running.processes:
-            process.wait_until_ready(90)
-        yield running
-        assert [process.stop() for process in reversed(running.processes)] == [0] * len(running.processes)
+        for process in found.processes:
+            process.wait_until_ready(120)
+        yield found
+        assert [process.stop() for process in reversed(found.processes)] == [0] * len(found.processes)
     finally:
-        for process in running.processes:
+        for process in found.processes:
             process.sweep()
         with psycopg.connect(postgres, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -58,14 +65,16 @@ def topology(request: pytest.FixtureRequest, postgres: str, redis_server: str) -
 
 
 def one_process(home: Path, shared: dict[str, str]) -> Topology:
-    return Topology(Instance(folder(home, "all"), **shared))
+    instance = Instance(folder(home, "all"), **shared)
+    instance.settings["public_url"] = instance.url
+    return Topology(instance)
 
 
-def split(home: Path, shared: dict[str, str]) -> Topology:
+def several(home: Path, shared: dict[str, str]) -> Topology:
     services = {role: Instance(folder(home, role), roles=role) for role in SERVICES}
-    addresses = {f"{role}_url": instance.url for role, instance in services.items()}
-    gateway = Instance(folder(home, "gateway"), roles="gateway", **shared, **addresses)
-    for instance in services.values():
+    gateway = Instance(folder(home, "gateway"), roles="gateway")
+    addresses = {f"{role}_url": instance.url for role, instance in services.items()} | {"public_url": gateway.url}
+    for instance in (gateway, *services.values()):
         instance.settings |= shared | addresses
     return Topology(gateway, services)
 

@@ -149,3 +149,9 @@ async def watched(transaction: Transaction) -> list[Owned]:
     """Every organisation's connections that are watched."""
     found = await rows(transaction, "SELECT organisation_id, created_by, id FROM integration.watched_connections()")
     return [Owned(one["organisation_id"], one["created_by"], one["id"]) for one in found]
+
+
+async def delete_of(transaction: Transaction, person: UUID | None, until: datetime) -> list[UUID]:
+    """Remove the connections made until then of a person, or of everybody, in the organisation of the context."""
+    found = await rows(transaction, "SELECT integration.disconnect(%s, %s) AS id", (person, until))
+    return [one["id"] for one in found]

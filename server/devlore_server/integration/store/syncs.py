@@ -166,15 +166,16 @@ async def finish(
     state: str,
     error: str | None,
     at: datetime,
-) -> None:
-    """Write how a sync ended."""
-    await transaction.execute(
+) -> bool:
+    """Write how a sync ended; False when it is another worker's by now, or gone."""
+    done = await transaction.execute(
         f"UPDATE integration.sync s SET {_COUNTERS}, state = %(state)s, error = %(error)s, finished_at = %(at)s,"
         " alive_at = %(at)s WHERE s.organisation_id = %(organisation)s AND s.id = %(id)s AND s.state = 'running'"
         " AND s.worker = %(worker)s",
         _counters(progress)
         | {"organisation": who.organisation, "id": id, "worker": worker, "state": state, "error": error, "at": at},
     )
+    return done.rowcount > 0
 
 
 async def release(transaction: Transaction, who: Principal, id: UUID, worker: UUID) -> None:

@@ -1,35 +1,40 @@
-"""Who is asking, as a route sees it: the admitted Principal, and the scope an operation requires."""
+"""Who is asking, as a route sees it: the admitted caller, and what an operation requires of them."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 from structlog.contextvars import bind_contextvars
 
-from devlore.problems import NotAllowed, Unauthenticated
-from devlore_server.kit.auth import HEADER, Principal, verify
-from devlore_server.kit.clock import Clock, utc_now
-from devlore_server.kit.http.rendering import problem_response
+from devlore.problems import NotAllowed, StepUpRequired, Unauthenticated
+from devlore_server.kit.auth import Caller, Principal, Visitor
 
-_KEY = "devlore.principal"
+_KEY = "devlore.caller"
 
 
-def admit(scope: Scope, principal: Principal) -> None:
-    """Let a request in as ``principal``; only the gateway and the check of its signed header do this."""
-    scope[_KEY] = principal
-    bind_contextvars(organisation=str(principal.organisation), person=str(principal.person))
+def admit(scope: Scope, caller: Caller) -> None:
+    """Let a request in as ``caller``; only the gateway and the check of its signed header do this."""
+    scope[_KEY] = caller
+    if isinstance(caller, Principal):
+        bind_contextvars(organisation=str(caller.organisation), person=str(caller.person))
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Whom a request was admitted as; a visitor from nowhere when nobody admitted it."""
+    caller = scope.get(_KEY)
+    return caller if isinstance(caller, Principal | Visitor) else Visitor(None)
 
 
 def admitted(scope: Scope) -> Principal | None:
     """The Principal a request was admitted as, or None."""
-    principal = scope.get(_KEY)
-    return principal if isinstance(principal, Principal) else None
+    caller = caller_of(scope)
+    return caller if isinstance(caller, Principal) else None
 
 
 async def who(request: Request) -> Principal:
-    """The caller; raises ``Unauthenticated`` when nobody admitted the request."""
+    """The caller; raises ``Unauthenticated`` when nobody signed in."""
     principal = admitted(request.scope)
     if principal is None:
         raise Unauthenticated
@@ -40,43 +45,43 @@ Who = Annotated[Principal, Depends(who)]
 """A route parameter: the caller."""
 
 
+async def _network(request: Request) -> str | None:
+    return caller_of(request.scope).network
+
+
+Network = Annotated[str | None, Depends(_network)]
+"""A route parameter: the /24 or /48 the request came from, also where nobody is signed in."""
+
+
 class RequiredScope:
     """A dependency that refuses callers without ``scope``; a meta-test reads ``scope`` off every route."""
 
-    def __init__(self, scope: str) -> None:
+    def __init__(self, scope: str, *, fresh: bool = False) -> None:
         self.scope = scope
+        self.fresh = fresh
 
     async def __call__(self, principal: Who) -> None:
         if self.scope not in principal.scopes:
             raise NotAllowed(f"This needs the scope {self.scope}.", scope=self.scope)
+        if self.fresh and not principal.fresh:
+            raise StepUpRequired
 
 
-def requires(scope: str) -> Any:
-    """For ``dependencies=[requires("memories:write")]``: 403 without the scope, 401 without a caller."""
-    return Depends(RequiredScope(scope))
+class Public:
+    """A dependency that asks nothing: the mark of a route that is there for those who are not signed in."""
+
+    async def __call__(self) -> None:
+        """Let everybody pass."""
 
 
-class SignedCallers:
-    """Admits what the gateway of another process signed (``kit.auth.sign``); a false header is refused with 401.
+def requires(scope: str, *, fresh: bool = False) -> Any:
+    """For ``dependencies=[requires("memories:write")]``: 403 without the scope, 401 without a caller.
 
-    Requests without the header go on unadmitted: ``/healthz`` needs nobody, and every operation that needs a
-    caller refuses by itself.
+    With ``fresh`` the caller must have proved who they are within the last 15 minutes (403 ``step-up-required``).
     """
+    return Depends(RequiredScope(scope, fresh=fresh))
 
-    _NAME = HEADER.encode()
 
-    def __init__(self, app: ASGIApp, *, secret: bytes, clock: Clock = utc_now) -> None:
-        self._app = app
-        self._secret = secret
-        self._clock = clock
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            given = [value for name, value in scope["headers"] if name == self._NAME]
-            try:
-                for value in given:
-                    admit(scope, verify(value.decode("latin-1"), self._secret, self._clock()))
-            except Unauthenticated as problem:
-                await problem_response(problem)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+def public() -> Any:
+    """For ``dependencies=[public()]``: the route needs nobody, and says so to the meta-test."""
+    return Depends(Public())

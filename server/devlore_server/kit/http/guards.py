@@ -61,7 +61,10 @@ class RequestId:
 
 
 class SecurityHeaders:
-    """Sets what every answer should say to a browser; an answer that already says it keeps its own words."""
+    """Sets what every answer should say to a browser; an answer that already says it keeps its own words.
+
+    ``https`` has browsers come back over TLS only (RFC 6797), for a year.
+    """
 
     _ALWAYS: tuple[tuple[bytes, bytes], ...] = (
         (b"x-content-type-options", b"nosniff"),
@@ -71,8 +74,10 @@ class SecurityHeaders:
         (b"cross-origin-opener-policy", b"same-origin"),
     )
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
         self._app = app
+        secure = [(b"strict-transport-security", b"max-age=31536000")] if https else []
+        self._always = [*self._ALWAYS, *secure]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,7 +88,7 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = message.setdefault("headers", [])
                 present = {name.lower() for name, _ in headers}
-                headers.extend(pair for pair in self._ALWAYS if pair[0] not in present)
+                headers.extend(pair for pair in self._always if pair[0] not in present)
                 if b"cache-control" not in present:
                     # An answer with an ETag may be kept and revalidated by its own reader; nothing else is kept.
                     kept = b"private, no-cache" if b"etag" in present else b"no-store"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,7 @@ MEDIA_TYPE = "application/problem+json"
 ERRORS_SHOWN = 100
 """Most validation errors in one answer: a list of a million wrong items must not make a million lines."""
 
+_MEMBER = re.compile(r"[A-Za-z]?[a-z]{1,20}(?:_?[A-Za-z]?[a-z]{1,20}){0,3}|.{1,8}")
 _log = structlog.get_logger("devlore.http")
 _BY_STATUS: dict[int, type[Problem]] = {
     cls.status: cls
@@ -159,11 +161,21 @@ def problem_of(error: Exception) -> Problem | None:
 
 def describe_error(error: Mapping[str, Any], body: Any) -> dict[str, str]:
     """One validation error as ``{pointer | parameter + in, detail}``; never the offending value: it may be secret."""
-    where, *path = error["loc"]
+    where, *path = told_path(error)
     detail = str(error["msg"]).removeprefix("Value error, ")
     if where == "body":
         return {"pointer": json_pointer(path, body), "detail": detail}
     return {"parameter": str(path[0]) if path else "", "in": str(where), "detail": detail}
+
+
+def told_path(error: Mapping[str, Any]) -> list[str | int]:
+    """Where a validation error is, without the name of a member that should not be there unless it is a plain word or short.
+
+    Such a name is the caller's own text, like a value: it may hold a secret.
+    """
+    path = list(error["loc"])
+    unknown = error["type"] == "extra_forbidden" and not _MEMBER.fullmatch(str(path[-1]))
+    return path[:-1] if unknown else path
 
 
 def json_pointer(path: list[str | int], body: Any) -> str:
@@ -188,7 +200,7 @@ def json_pointer(path: list[str | int], body: Any) -> str:
 def pointed(error: Mapping[str, Any], body: Any, prefix: str = "") -> dict[str, str]:
     """A pydantic error (``ValidationError.errors()``) of a part of the body that sits at ``prefix``."""
     detail = str(error["msg"]).removeprefix("Value error, ")
-    return {"pointer": prefix + json_pointer(list(error["loc"]), body), "detail": detail}
+    return {"pointer": prefix + json_pointer(told_path(error), body), "detail": detail}
 
 
 def _summary(shown: list[dict[str, str]]) -> str:

@@ -61,6 +61,8 @@ def configure_logs(form: Literal["json", "console"] = "json", level: str = "info
         logger.handlers.clear()
         logger.setLevel(logging.NOTSET)
         logger.propagate = name != "uvicorn.access"  # requests are measured, not printed
+    # It would say the whole address of every request that leaves, with whatever its query holds.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

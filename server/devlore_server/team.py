@@ -1,0 +1,177 @@
+"""A team instance on one machine: a process per role and a Redis, watched, each started again when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import structlog
+
+from devlore_server.app.ownership import first_owner
+from devlore_server.settings import PREFIX, ROLES, BadSettings, Role, Settings
+
+log = structlog.get_logger("devlore.team")
+
+CONNECTIONS = 8
+"""Connections of one process: the embedded PostgreSQL takes 60, and there are six."""
+PATIENCE = 120.0
+"""Seconds everything may take to be ready the first time."""
+_CALM = 10.0
+_PAUSES = (0.2, 10.0)
+
+
+class NotUp(Exception):
+    """A part of the instance did not come up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A program to keep running: its command, the variables it gets, and how long it may take to end."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    patience: float
+
+
+async def run_team(settings: Settings, organisation: str, say: Callable[[str], None]) -> None:
+    """Run every role until cancelled; then end them, the gateway first, the one with the database last.
+
+    Says where the instance answers and, while it has no owner, the link that makes one. Raises BadSettings, NotUp.
+    """
+    addresses = _addresses(settings)
+    async with AsyncExitStack() as stack:
+        redis_url = await _redis(settings, stack)
+        shared = _shared(settings, addresses, redis_url)
+        # The memory role owns the embedded PostgreSQL: the others find it there, and it outlives them.
+        order: list[Role] = ["memory", *(role for role in ROLES if role not in ("memory", "gateway")), "gateway"]
+        for role in order:
+            await _keep(_role(role, addresses[role], shared, settings), stack)
+            if role == "memory":
+                await _until_ready(addresses[role])
+        for role in order:
+            await _until_ready(addresses[role])
+        say(f"Devlore answers at {settings.origin}.")
+        link = await first_owner(settings, organisation)
+        if link is not None:
+            say(f"Nobody owns {organisation} yet. Its first owner opens this link:\n\n  {link}\n")
+        say("Ctrl-C stops it.")
+        await asyncio.Event().wait()
+
+
+def _addresses(settings: Settings) -> dict[Role, str]:
+    """Where each role answers: the gateway on the port of the settings, the others on those after it."""
+    return {role: f"http://127.0.0.1:{settings.port + place}" for place, role in enumerate(ROLES)}
+
+
+def _shared(settings: Settings, addresses: Mapping[Role, str], redis_url: str) -> dict[str, str]:
+    """The variables of every process: those of this one, and what makes them one instance."""
+    made = {
+        "TIER": "team",
+        "HOME": str(settings.home),
+        "PUBLIC_URL": settings.origin,
+        "REDIS_URL": redis_url,
+        "SECRET": settings.key().decode(),
+        "DATABASE_CONNECTIONS": str(min(settings.database_connections, CONNECTIONS)),
+        **{f"{role.upper()}_URL": url for role, url in addresses.items() if role not in ("gateway", "worker")},
+    }
+    return dict(os.environ) | {PREFIX + name: value for name, value in made.items()}
+
+
+def _role(role: Role, address: str, shared: Mapping[str, str], settings: Settings) -> Part:
+    port = address.rpartition(":")[2]
+    host = settings.host if role == "gateway" else "127.0.0.1"
+    command = [sys.executable, "-m", "devlore_server", "serve", "--role", role, "--host", host, "--port", port]
+    return Part(role, command, dict(shared), settings.drain_seconds + settings.shutdown_seconds + 20.0)
+
+
+async def _redis(settings: Settings, stack: AsyncExitStack) -> str:
+    """The Redis of the settings, or one of this instance's own."""
+    if settings.redis_url is not None:
+        return settings.redis_url.get_secret_value()
+    program = shutil.which("redis-server")
+    if program is None:
+        raise BadSettings(
+            "redis-server is not installed (Debian: apt-get install redis-server), and DEVLORE_REDIS_URL unset."
+        )
+    # In a folder nobody else enters, and with a path short enough for a socket; nothing in it is worth keeping (marks
+    # of a minute, accounts of limits, hints).
+    folder = Path(tempfile.mkdtemp(prefix="devlore-redis-"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    answers = folder / "redis.sock"
+    options = ["--port", "0", "--unixsocket", str(answers), "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    await _keep(Part("redis", [program, *options, "--loglevel", "warning"], dict(os.environ), 5.0), stack)
+    deadline = time.monotonic() + 10
+    while not answers.exists():
+        if time.monotonic() > deadline:
+            raise NotUp("redis-server did not start; what it says is above.")
+        await asyncio.sleep(0.02)
+    return f"unix://{answers}"
+
+
+async def _keep(part: Part, stack: AsyncExitStack) -> None:
+    """Start a part and keep it running until `stack` ends; what began last ends first."""
+    process = await _spawn(part)
+    keeper = asyncio.create_task(_keep_running(part, process), name=part.name)
+
+    async def end() -> None:
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
+
+    stack.push_async_callback(end)
+
+
+async def _keep_running(part: Part, process: asyncio.subprocess.Process) -> None:
+    shortest, longest = _PAUSES
+    pause = shortest
+    try:
+        while True:
+            since = time.monotonic()
+            code = await process.wait()
+            pause = shortest if time.monotonic() - since >= _CALM else min(2 * pause, longest)
+            log.warning("part_died", part=part.name, code=code, again_in=pause)
+            await asyncio.sleep(pause)
+            process = await _spawn(part)
+    finally:
+        await _end(part, process)
+
+
+async def _spawn(part: Part) -> asyncio.subprocess.Process:
+    # In a session of its own: Ctrl-C is for this process, which ends the others in order.
+    return await asyncio.create_subprocess_exec(*part.command, env=part.environment, start_new_session=True)
+
+
+async def _end(part: Part, process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(part.patience):
+            await process.wait()
+    except TimeoutError:
+        log.error("part_killed", part=part.name)
+        process.kill()
+        await process.wait()
+
+
+async def _until_ready(address: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    async with httpx2.AsyncClient(base_url=address, timeout=2, trust_env=False) as client:
+        while True:
+            try:
+                if (await client.get("/readyz")).status_code == 200:
+                    return
+            except httpx2.TransportError:
+                pass
+            if time.monotonic() > deadline:
+                raise NotUp(f"{address} is not ready after {PATIENCE:g} s; its log is above.")
+            await asyncio.sleep(0.1)

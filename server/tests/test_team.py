@@ -1,0 +1,142 @@
+"""`devlore-server team`: every role in a process of its own, watched, and one Ctrl-C ends them all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+
+from tests.people import Person, secret_of
+
+pytestmark = pytest.mark.timeout(300)
+ROLES = ["gateway", "identity", "memory", "search", "integration", "worker"]
+
+
+class Run:
+    """A `devlore-server team` with an embedded PostgreSQL and a Redis of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.port = home, free_ports(len(ROLES))
+        self.url = f"http://localhost:{self.port}"
+        self._output = home / "team.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, patience: float = 150) -> None:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("DEVLORE_")}
+        chosen = {"DEVLORE_HOME": str(self.home), "DEVLORE_PORT": str(self.port), "DEVLORE_LOG_LEVEL": "warning"}
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "devlore_server", "team", "--organisation", "Acme"],
+                env=kept | chosen,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + patience
+        while "Ctrl-C" not in self.said:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(self.said)
+            time.sleep(0.1)
+
+    @property
+    def said(self) -> str:
+        return self._output.read_text(errors="replace")
+
+    def parts(self) -> dict[str, psutil.Process]:
+        """The running processes by role; Redis as `redis`."""
+        assert self._process is not None
+        found = {}
+        for child in psutil.Process(self._process.pid).children():
+            with suppress(psutil.NoSuchProcess):  # killed a moment ago
+                line = child.cmdline()
+                if "--role" in line:
+                    found[line[line.index("--role") + 1]] = child
+                elif "redis-server" in line[0]:
+                    found["redis"] = child
+        return found
+
+    def interrupt(self) -> int:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(60)
+
+    def sweep(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            for process in psutil.Process(self._process.pid).children(recursive=True):
+                process.kill()
+            self._process.kill()
+            self._process.wait()
+
+
+def free_ports(many: int) -> int:
+    """The first of several ports in a row that nobody listens on."""
+    for first in range(21_000, 32_000, 50):
+        try:
+            for port in range(first, first + many):
+                socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return first
+    raise AssertionError("no free ports")
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    home = Path(tempfile.mkdtemp(prefix="dvl-team-", dir="/tmp"))
+    team = Run(home)
+    try:
+        yield team
+    finally:
+        team.sweep()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def test_a_team_comes_up_heals_and_goes_down(run: Run) -> None:
+    run.start()
+    assert f"Devlore answers at {run.url}." in run.said
+    assert set(run.parts()) == {*ROLES, "redis"}
+    owner = Person.signing_up(run.url, secret_of(run.said), "Olga")
+    memory = owner.remember("Heron in the team", "private")
+
+    for part in ("memory", "redis"):
+        killed = run.parts()[part]
+        killed.kill()
+        healed(run, part, killed.pid)
+    assert owner.sees(memory) == {"get": True, "list": True, "search": True}
+
+    parts = list(run.parts().values())
+    assert run.interrupt() == 0
+    assert not [process for process in parts if process.is_running()]
+    assert not (run.home / "postgres" / "data" / "postmaster.pid").exists(), "PostgreSQL too"
+
+    run.start()
+    assert "Nobody owns" not in run.said, "it has its owner"
+    assert owner.again().sees(memory) == {"get": True, "list": True, "search": True}
+    assert run.interrupt() == 0
+
+
+def healed(run: Run, part: str, before: int) -> None:
+    """Wait until a killed part runs again and everything is ready."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        now = run.parts().get(part)
+        if now is not None and now.pid != before:
+            try:
+                if httpx2.get(run.url + "/readyz", timeout=5).json()["status"] == "ready":
+                    return
+            except httpx2.TransportError:
+                pass
+        time.sleep(0.2)
+    raise AssertionError(run.said)
