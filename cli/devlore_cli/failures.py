@@ -10,16 +10,21 @@ from typing import Any
 import click
 from pydantic_core import to_jsonable_python
 
+from devlore.authentication import from_environment
 from devlore.calls import Unreachable
 from devlore.problems import (
     TYPE_PREFIX,
     Conflict,
+    DeviceRefused,
+    HoldsSecret,
     Invalid,
     InvalidQuery,
     NotAllowed,
     NotFound,
     PreconditionRequired,
     Problem,
+    SecondFactorRequired,
+    StepUpRequired,
     Unauthenticated,
     VersionMismatch,
 )
@@ -30,7 +35,7 @@ EXIT_FAILURE, EXIT_USAGE, EXIT_NOT_FOUND, EXIT_NOT_ALLOWED, EXIT_CONFLICT = 1, 2
 
 _CODES: list[tuple[tuple[type[Problem], ...], int]] = [
     ((NotFound,), EXIT_NOT_FOUND),
-    ((NotAllowed, Unauthenticated), EXIT_NOT_ALLOWED),
+    ((NotAllowed, Unauthenticated, DeviceRefused), EXIT_NOT_ALLOWED),
     ((Conflict, VersionMismatch, PreconditionRequired), EXIT_CONFLICT),
     ((Invalid,), EXIT_USAGE),
 ]
@@ -107,12 +112,29 @@ def words(problem: Problem) -> str:
         return "\n".join([message, *_pointed_out(problem.extra)])
     if isinstance(problem, VersionMismatch):
         return f"{message}\nLook at it again (devlore show, devlore history) and repeat your change."
+    if (advice := _about_signing_in(problem)) is not None:
+        return f"{message}\n{advice}"
     errors = problem.extra.get("errors")
     if isinstance(errors, list) and errors:
         repeated = any(str(e.get("detail")) in message for e in errors)
         listed = [f"  {place(e)}: {rule(e)}" for e in errors]
+        if isinstance(problem, HoldsSecret):
+            listed.append("Take it out; or store it as it is, if you may: --allow-secrets")
         return "\n".join([problem.title if repeated else message, *listed])
     return message
+
+
+def _about_signing_in(problem: Problem) -> str | None:
+    if isinstance(problem, StepUpRequired):
+        return "It needs a sign-in of the last 15 minutes: devlore login"
+    if isinstance(problem, SecondFactorRequired):
+        return "Passkeys are used in the browser: devlore login, without --email"
+    # Its subclasses are about what was entered, not about who is signed in.
+    if type(problem) is not Unauthenticated:
+        return None
+    if from_environment():
+        return "It comes from DEVLORE_TOKEN or DEVLORE_KEY."
+    return "Sign in with: devlore login"
 
 
 def place(error: dict[str, Any]) -> str:

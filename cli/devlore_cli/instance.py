@@ -145,6 +145,24 @@ def stop(where: Place, timeout: float, wait: Callable[[float], None]) -> bool:
     return found is not None or orphan is not None
 
 
+def upgrade(where: Place, tier: str, organisation: str, email: str | None) -> str | None:
+    """Make the instance, which does not run, one of ``tier``.
+
+    Returns the link its owner signs up by, or None when it has one. Raises ``Failure`` with what the server says.
+    """
+    _refuse_missing_server()
+    options = ["--organisation", organisation, *(["--email", email] if email else [])]
+    command = [sys.executable, "-m", SERVER, "upgrade-tier", tier, *options]
+    where.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ran = subprocess.run(command, env=_environment(where), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if ran.returncode != 0:
+        # What it does not explain itself ends in a traceback, whose last words are what happened.
+        said = [line for line in ran.stderr.splitlines() if line.strip() and not line[0].isspace()] or ["It died."]
+        raise Failure(f"It was not upgraded. {said[-1].removeprefix('Error: ')}")
+    last = next(reversed(ran.stdout.split()), "")
+    return last if "://" in last else None
+
+
 def probe(where: Place) -> dict[str, Any] | None:
     """What answers at the instance's address: its ``/v1/instance``, ``{}`` for something else, None for nothing."""
     try:

@@ -39,6 +39,20 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "link": ("link:link", "Link a memory to another, a commit, a ticket, a file or a URL."),
         "rm": ("remove:remove", "Delete a memory, or erase it for good."),
     },
+    "Sign in": {
+        "login": ("login:login", "Sign in to a team's Devlore."),
+        "logout": ("login:logout", "Sign out."),
+        "whoami": ("login:whoami", "Say who is signed in, and with what rights."),
+        "passwd": ("sessions:passwd", "Change your password."),
+        "sessions": ("sessions:sessions", "List and end your sessions."),
+        "keys": ("keys:keys", "Make, list and revoke API keys."),
+    },
+    "Work together": {
+        "org": ("org:org", "Organisations: invite people, give roles, switch."),
+        "team": ("team:team_", "Teams: make them, and say who is in them."),
+        "audit": ("audit:audit", "Show what was done, by whom, and what was refused."),
+        "policy": ("policy:policy", "Choose what happens to secrets in what is stored."),
+    },
     "Look after": {
         "up": ("server:up", "Start Devlore on this machine, in the background."),
         "down": ("server:down", "Stop it."),
@@ -47,6 +61,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "doctor": ("doctor:doctor", "Look for trouble, and say what to do about it."),
         "rebuild": ("rebuild:rebuild", "Build an index anew."),
         "export": ("exporting:export", "Write every memory to a JSONL file or a folder of Markdown."),
+        "upgrade-tier": ("upgrade:upgrade_tier", "Make the Devlore of this machine a team's."),
         "completion": ("completion:completion", "Print the completion script of a shell."),
     },
 }
@@ -111,7 +126,9 @@ def cli() -> None:
     """The memory of a development team: what was decided, fixed and learned, found again by meaning.
 
     \b
-    The server is at $DEVLORE_URL, else on this machine at $DEVLORE_PORT (7700). Every command takes --json.
+    The server is at $DEVLORE_URL, else on this machine at $DEVLORE_PORT, else where you signed in last
+    (devlore login), else on this machine at 7700. You are who $DEVLORE_TOKEN or $DEVLORE_KEY says, else
+    who signed in. Every command takes --json.
     Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 conflict.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -23,6 +23,11 @@ def query_words(words: tuple[str, ...]) -> list[str]:
         if _OPTION.fullmatch(word):
             raise click.UsageError(f"There is no option {word}. To search for it, quote it: '\"{word}\"'")
     return list(words) if len(words) == 1 else [_requoted(word) for word in words]
+
+
+def for_teams(text: str, ids: Iterable[str]) -> str:
+    """The query, of the memories of these teams only."""
+    return " ".join([text, *(f"team:{id}" for id in ids)]).strip()
 
 
 @contextmanager

@@ -145,7 +145,7 @@ def _details(memory: Memory) -> list[tuple[str, str]]:
         ("changed", both(memory.updated_at) if memory.version > 1 else ""),
         ("deleted", both(memory.deleted_at) if memory.deleted_at else ""),
         ("source", " · ".join(part for part in where if part)),
-        ("privacy", str(memory.privacy)),
+        ("privacy", f"{memory.privacy} {memory.team_id}" if memory.team_id else str(memory.privacy)),
         ("version", str(memory.version)),
         ("importance", "" if memory.importance == 0.5 else f"{memory.importance:g}"),
         ("pinned", "yes" if memory.pinned else ""),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -14,13 +13,15 @@ import click
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from devlore.authentication import from_environment
 from devlore.calls import Retry
 from devlore.client import Client
-from devlore.problems import NotFound
-from devlore_cli import instance
+from devlore.problems import NotFound, StepUpRequired
+from devlore.types import WhoAmI
+from devlore_cli import accounts, naming
 from devlore_cli.dates import When
-from devlore_cli.failures import EXIT_USAGE, Failure
-from devlore_cli.output import Screen
+from devlore_cli.failures import EXIT_NOT_FOUND, EXIT_USAGE, Failure
+from devlore_cli.output import Screen, one_line
 
 R = TypeVar("R")
 M = TypeVar("M")
@@ -40,9 +41,12 @@ class Session:
     @functools.cached_property
     def client(self) -> Client:
         """The client, connected on first use; patient enough for a restart, not for a server that is not there."""
-        # Without an address, the server that `devlore up` starts in this environment.
-        url = self.url or os.environ.get("DEVLORE_URL") or instance.place().url
-        return Client(url, retry=Retry(attempts=4), timeout=60.0)
+        return accounts.connected(self.url, retry=Retry(attempts=4), timeout=60.0)
+
+    @functools.cached_property
+    def me(self) -> WhoAmI:
+        """Who is signed in, and where."""
+        return self.client.identity()
 
     def json(self, value: Any) -> None:
         """One JSON line on stdout."""
@@ -66,6 +70,24 @@ class Session:
             self.note(nothing)
         return count
 
+    def table(
+        self, values: Iterable[M], heads: Sequence[str], row: Callable[[M], Sequence[str]], nothing: str = "Nothing."
+    ) -> None:
+        """A list of results as NDJSON or as a table; ``nothing`` goes to stderr."""
+        if self.as_json:
+            self.many(values, lambda _: None)
+        elif rows := [row(value) for value in values]:
+            self.out.table(rows, heads)
+        else:
+            self.note(nothing)
+
+    def facts(self, rows: Iterable[tuple[str, str]]) -> None:
+        """What is known of one thing, a line each; what is empty is left out."""
+        told = [(name, value) for name, value in rows if value]
+        widest = max((len(name) for name, _ in told), default=0)
+        for name, value in told:
+            self.out.line(f"{self.out.style(name.rjust(widest), 'dim')}  {one_line(value)}")
+
     def note(self, text: str) -> None:
         """A remark for people, on stderr; silent with ``--json``."""
         if not self.as_json:
@@ -74,6 +96,35 @@ class Session:
     def ask(self, question: str) -> bool:
         """Whether the person at the terminal agrees."""
         return click.confirm(question, err=True)
+
+    def agreed(self, question: str, *, yes: bool) -> None:
+        """Go on only when ``yes`` was given or the person at the terminal says so."""
+        if yes:
+            return
+        if not sys.stdin.isatty():
+            raise Failure("This needs a yes.", "Add --yes.", EXIT_USAGE)
+        if not self.ask(question):
+            raise click.Abort
+
+    def secret(self, question: str) -> str:
+        """A password: typed without being shown, or the next line of stdin."""
+        if sys.stdin.isatty():
+            return str(click.prompt(question, hide_input=True, err=True))
+        line = sys.stdin.readline()
+        if not line:
+            raise Failure(f"{question} is missing: type it at a terminal, or write it to stdin.", code=EXIT_USAGE)
+        return line.rstrip("\r\n")
+
+    def proven(self, work: Callable[[], M]) -> M:
+        """The result of ``work``; where it needs a fresh sign-in, the person at the terminal is asked, once."""
+        try:
+            return work()
+        except StepUpRequired:
+            # An API key cannot prove anything.
+            if not sys.stdin.isatty() or (from_environment() or "").startswith("dvl_"):
+                raise
+        self.client.sessions.step_up(password=self.secret("This needs your password once more"))
+        return work()
 
 
 def command(function: Callable[..., R]) -> Callable[..., R]:
@@ -91,6 +142,22 @@ def command(function: Callable[..., R]) -> Callable[..., R]:
             raise no_memory(kwargs["memory_id"]) from error
 
     return wrapped
+
+
+def team_command(function: Callable[..., R]) -> Callable[..., R]:
+    """A ``command`` for what only a team's instance has; of one person's it says so."""
+
+    @functools.wraps(function)
+    def wrapped(session: Session, *args: Any, **kwargs: Any) -> R:
+        try:
+            return function(session, *args, **kwargs)
+        except NotFound as error:
+            if error.detail is None and session.client.instance().get("tier") == "individual":
+                message = f"{session.client.base_url} is one person's: it has no sign-in, organisations, teams or keys."
+                raise Failure(message, "Make it a team's: devlore upgrade-tier team", EXIT_NOT_FOUND) from error
+            raise
+
+    return command(wrapped)
 
 
 def no_memory(memory_id: str) -> NotFound:
@@ -117,6 +184,9 @@ def filters(*, short: bool = True) -> Callable[[Callable[..., R]], Callable[...,
         click.option(*names("project", "p"), multiple=True, help="Project; may be repeated."),
         click.option(*names("tag", "t"), multiple=True, help="Tag; may be repeated."),
         click.option("--author", multiple=True, help="Who wrote it."),
+        click.option(
+            "--team", multiple=True, shell_complete=naming.complete_team, help="Team it is for; by name or id."
+        ),
         click.option("--source", multiple=True, help="Connector it came from, e.g. git."),
         click.option("--privacy", multiple=True, type=click.Choice(["private", "team", "public"]), help="Who sees it."),
         click.option("--after", type=WHEN, help="Happened at or after: a date, or an age like 3d or 2w."),
@@ -133,6 +203,17 @@ def filters(*, short: bool = True) -> Callable[[Callable[..., R]], Callable[...,
 
 def _dumped(value: Any) -> str:
     return json.dumps(to_jsonable_python(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def sharing(session: Session, privacy: str | None, team: str | None) -> dict[str, Any]:
+    """``privacy`` and ``team_id`` as fields, as far as they were given; a memory given to a team is the team's."""
+    fields: dict[str, Any] = {}
+    if team is not None:
+        fields["team_id"] = naming.team(session.client, team).id if team else None
+        fields["privacy"] = privacy or ("team" if team else "private")
+    elif privacy is not None:
+        fields["privacy"] = privacy
+    return fields
 
 
 def moment_given(value: datetime | None) -> dict[str, datetime]:

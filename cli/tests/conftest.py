@@ -17,8 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cli.tests.desk import Desk, Desks
 from cli.tests.terminal import Terminal
 from sdk.python.tests.scripted import Scripted
+from sdk.python.tests.teams import TeamServer, started_team
 
 # A run in the background inherits an ignored SIGINT, and so would every command whose Ctrl-C is tested.
 if threading.current_thread() is threading.main_thread():
@@ -28,8 +30,13 @@ if threading.current_thread() is threading.main_thread():
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test sees the developer's own Devlore or terminal settings."""
-    for name in ("NO_COLOR", "FORCE_COLOR", "DEVLORE_URL", "DEVLORE_PORT", "DEVLORE_HOST", "VISUAL", "EDITOR"):
+    for name in ("NO_COLOR", "FORCE_COLOR", "VISUAL", "EDITOR", "BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("URL", "PORT", "HOST", "TIER", "TOKEN", "KEY"):
+        monkeypatch.delenv(f"DEVLORE_{name}", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    # Not the keyring of whoever runs the tests.
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "100")
     # Texts that an edit keeps go away with the test.
@@ -86,6 +93,32 @@ def running() -> Iterator[str]:
 def running_elsewhere() -> Iterator[str]:
     with started() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def team() -> Iterator[TeamServer]:
+    """A real team instance, shared by the tests of a run: each has people of its own."""
+    with started_team() as running:
+        yield running
+
+
+@pytest.fixture
+def desks(monkeypatch: pytest.MonkeyPatch, team: TeamServer, tmp_path: Path) -> Desks:
+    return Desks(monkeypatch, team, tmp_path)
+
+
+@pytest.fixture
+def owner(desks: Desks) -> Desk:
+    """The desk of an owner, who came by invitation like everybody: their session is no other test's."""
+    return desks(desks.team.join("owner", "Olaf Second"))
+
+
+@pytest.fixture
+def closed() -> str:
+    """An address at which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from uuid import UUID
 import click
 
 from devlore.types import Link, LinkType, Memory
-from devlore_cli import editor
+from devlore_cli import editor, naming
 from devlore_cli.drafting import parse_link, split_title, trimmed
 from devlore_cli.failures import EXIT_USAGE, Failure
 from devlore_cli.render import listed
-from devlore_cli.session import WHEN, Session, command, moment_given, stdin_text
+from devlore_cli.session import WHEN, Session, command, moment_given, sharing, stdin_text
 
 _PATIENCE = 1.0
 
@@ -30,7 +30,11 @@ _PATIENCE = 1.0
 @click.option("--occurred-at", type=WHEN, help="When it happened; now if not given.")
 @click.option("--importance", type=click.FloatRange(0, 1), help="From 0 to 1.")
 @click.option("--pin", is_flag=True, help="Pin it.")
-@click.option("--privacy", type=click.Choice(["private", "team", "public"]), help="Who sees it.")
+@click.option(
+    "--privacy", type=click.Choice(["private", "team", "public"]), help="Who sees it; you alone, if not given."
+)
+@click.option("--team", shell_complete=naming.complete_team, help="Team that sees it; by name or id.")
+@click.option("--allow-secrets", is_flag=True, help="Store secrets in it as they are, if you may; it is audited.")
 @click.option("--source", "connector", help="Where it comes from, e.g. wiki. With --source-id, again means update.")
 @click.option("--source-id", help="Its id there.")
 @click.option("--source-url", help="Its address there.")
@@ -45,6 +49,7 @@ def add(session: Session, text: str | None, occurred_at: datetime | None, wait: 
     git log -1 --format=%B | devlore add - --kind change
     """
     fields = _fields(_text(text, options["title"]), options) | moment_given(occurred_at)
+    fields |= sharing(session, options["privacy"], options["team"])
     memory = session.client.memories.create(wait=wait, **fields)
     session.one(memory, lambda made: listed(session.out, made))
     if session.out.terminal and not session.as_json:
@@ -70,11 +75,13 @@ def _fields(text: str, options: dict[str, Any]) -> dict[str, Any]:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--link") from error
     fields: dict[str, Any] = {"title": title, "body": body, "kind": options["kind"]}
-    plain = {name: options[name] for name in ("project", "importance", "privacy")}
+    plain = {name: options[name] for name in ("project", "importance")}
     fields |= {name: value for name, value in plain.items() if value is not None}
     fields |= {name: value for name, value in (("tags", list(options["tags"])), ("links", links)) if value}
     if options["pin"]:
         fields["pinned"] = True
+    if options["allow_secrets"]:
+        fields["allow_secrets"] = True
     if source := _source(options):
         fields["source"] = source
     return fields

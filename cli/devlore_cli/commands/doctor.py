@@ -11,7 +11,7 @@ import click
 
 import devlore
 from devlore.calls import Unreachable
-from devlore.problems import Problem
+from devlore.problems import NotAllowed, Problem, Unauthenticated
 from devlore.transport import is_loopback
 from devlore_cli import instance
 from devlore_cli.commands.status import size
@@ -20,6 +20,7 @@ from devlore_cli.output import quantity
 from devlore_cli.session import Session, command
 
 _ENOUGH_DISK = 1_000_000_000
+_TRY_PARKED = "Update Devlore if you can. They are tried again at every start: devlore down, then devlore up."
 
 
 @dataclass(frozen=True)
@@ -108,14 +109,15 @@ def _indexes(session: Session) -> Iterator[Finding]:
         behind = ", ".join(f"{name} is {quantity(lag[name], 'event')} behind" for name in different)
         yield Finding("indexes", True, f"{behind} and still catching up; see devlore status")
         return
-    yield Finding("indexes", False, "; ".join(checked.problems), "Build them anew: devlore rebuild search")
+    advice = "Build them anew: devlore rebuild search" if different else _TRY_PARKED
+    yield Finding("indexes", False, "; ".join(checked.problems), advice)
 
 
 def _consumers(session: Session) -> Iterator[Finding]:
     for index in session.client.search.status().indexes:
         if index.parked:
             detail = f"{quantity(index.parked, 'event')} could not be applied, and wait apart."
-            yield Finding(index.name, False, detail, "Build it anew: devlore rebuild search")
+            yield Finding(index.name, False, detail, _TRY_PARKED)
         elif index.state == "unavailable":
             yield Finding(index.name, False, index.detail or "It does not answer.", "devlore rebuild search")
         else:
@@ -135,6 +137,11 @@ def _guarded(check: Callable[[Session], Iterator[Finding]], session: Session) ->
     """A check that fails is itself a finding."""
     try:
         yield from check(session)
+    except Unauthenticated as error:
+        yield Finding(check.__name__.strip("_"), False, str(error), "Sign in: devlore login")
+    except NotAllowed:
+        # What concerns every organisation of a team's instance is for whoever runs it.
+        yield Finding(check.__name__.strip("_"), True, "not looked at: you may not")
     except Problem as error:
         yield Finding(check.__name__.strip("_"), False, str(error), "See the server's log.")
 

@@ -9,11 +9,11 @@ import click
 
 from devlore.problems import Invalid, VersionMismatch
 from devlore.types import Memory
-from devlore_cli import documents, editor
+from devlore_cli import documents, editor, naming
 from devlore_cli.failures import EXIT_CONFLICT, EXIT_USAGE, Failure, words
 from devlore_cli.identifiers import ID
 from devlore_cli.render import listed
-from devlore_cli.session import WHEN, Session, command, moment_given, stdin_text
+from devlore_cli.session import WHEN, Session, command, moment_given, sharing, stdin_text
 
 
 @click.command()
@@ -29,23 +29,28 @@ from devlore_cli.session import WHEN, Session, command, moment_given, stdin_text
 @click.option("--importance", type=click.FloatRange(0, 1), help="From 0 to 1.")
 @click.option("--pin/--unpin", "pinned", default=None, help="Pin it or not.")
 @click.option("--privacy", type=click.Choice(["private", "team", "public"]), help="Who sees it.")
+@click.option("--team", shell_complete=naming.complete_team, help="Team that sees it; by name or id, empty for none.")
+@click.option("--allow-secrets", is_flag=True, help="Store secrets in it as they are, if you may; it is audited.")
 @click.option("--version", type=click.IntRange(1), help="Change only if this is still the version.")
 @command
 def edit(session: Session, memory_id: str, version: int | None, occurred_at: datetime | None, **options: Any) -> None:
     """Change the memory ID: by options, or without any in $VISUAL or $EDITOR as Markdown with front matter."""
     memory = session.client.memories.get(memory_id)
     changes = _by_options(memory, options) | moment_given(occurred_at)
+    changes |= sharing(session, options["privacy"], options["team"])
+    allowed = {"allow_secrets": True} if options["allow_secrets"] else {}
     if changes:
+        changes |= allowed
         changed = session.client.memories.update(memory.id, version=version or memory.version, **changes)
     else:
-        changed = _in_editor(session, memory, version or memory.version)
+        changed = _in_editor(session, memory, version or memory.version, allowed)
     if changed.version == memory.version:
         session.note("Nothing changed.")
     session.one(changed, lambda now: listed(session.out, now))
 
 
 def _by_options(memory: Memory, options: dict[str, Any]) -> dict[str, Any]:
-    plain = ("title", "kind", "importance", "pinned", "privacy", "body", "project")
+    plain = ("title", "kind", "importance", "pinned", "body", "project")
     changes = {name: options[name] for name in plain if options[name] is not None}
     if changes.get("body") == "-":
         changes["body"] = stdin_text()
@@ -57,14 +62,16 @@ def _by_options(memory: Memory, options: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
-def _in_editor(session: Session, memory: Memory, version: int) -> Memory:
+def _in_editor(session: Session, memory: Memory, version: int, allowed: dict[str, Any]) -> Memory:
     before = documents.for_editing(memory)
     text = editor.edited(before)
     if text == before:
         return memory
     try:
         changes = documents.changes(memory, documents.read(text))
-        return session.client.memories.update(memory.id, version=version, **changes) if changes else memory
+        if not changes:
+            return memory
+        return session.client.memories.update(memory.id, version=version, **changes, **allowed)
     except VersionMismatch as error:
         advice = f"Your text is kept in {editor.kept(text)}\nLook at what changed: devlore diff {memory.id}"
         raise Failure("Somebody else has changed this memory meanwhile.", advice, EXIT_CONFLICT) from error

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from devlore.types import Count, Memory
-from devlore_cli import render
-from devlore_cli.querying import pointing_at, query_words
+from devlore_cli import naming, render
+from devlore_cli.querying import for_teams, pointing_at, query_words
 from devlore_cli.session import Session, command, filters
 
 _FACETS = ("kind", "project", "tag", "author", "source", "status")
@@ -27,6 +27,7 @@ _PAGE = 200
 @command
 def list_(session: Session, limit: int, everything: bool, pinned: bool, deleted: bool, **options: Any) -> None:
     """List memories, newest first."""
+    options["team"] = naming.team_ids(session.client, options["team"])
     size = _PAGE if everything else min(limit, _PAGE)
     found: Iterator[Memory] = session.client.memories.all(limit=size, pinned=pinned or None, deleted=deleted, **options)
     session.many(
@@ -43,7 +44,7 @@ def list_(session: Session, limit: int, everything: bool, pinned: bool, deleted:
 @command
 def facets(session: Session, query: tuple[str, ...], facets: tuple[str, ...], **options: Any) -> None:
     """Count memories (that match QUERY) by kind, project, tag, author, source and status."""
-    text = " ".join(query_words(query))
+    text = for_teams(" ".join(query_words(query)), naming.team_ids(session.client, options.pop("team")))
     with pointing_at(text):
         page = session.client.search(text, limit=1, facets=facets or _FACETS, **options)
     if not any(page.facets.values()):

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from devlore.types import SearchHit, SearchPage
-from devlore_cli import render
-from devlore_cli.querying import pointing_at, query_words
+from devlore_cli import naming, render
+from devlore_cli.querying import for_teams, pointing_at, query_words
 from devlore_cli.session import WHEN, Session, command, filters
 
 _PAGE = 100
@@ -39,7 +39,7 @@ def search(session: Session, query: tuple[str, ...], limit: int, all_statuses: b
     """
     if all_statuses:
         options["status"] = ("any",)
-    text = " ".join(query_words(query))
+    text = for_teams(" ".join(query_words(query)), naming.team_ids(session.client, options.pop("team")))
     with pointing_at(text):
         page = session.client.search(text, limit=min(limit, _PAGE), **options)
         found = list(islice(_following(session, text, page, options), limit))

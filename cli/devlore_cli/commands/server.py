@@ -6,7 +6,7 @@ import time
 
 import click
 
-from devlore_cli import instance
+from devlore_cli import accounts, instance
 from devlore_cli.dates import duration
 from devlore_cli.failures import Failure
 from devlore_cli.progress import Progress
@@ -56,3 +56,5 @@ def _told(session: Session, url: str, where: instance.Place, fresh: bool, second
     after = f" (ready after {duration(seconds)})" if fresh else ""
     session.out.line(f"Devlore {'runs' if fresh else 'already runs'} at {session.out.style(url, 'bold')}{after}")
     session.out.line(session.out.style(f"data: {where.home} · log: {where.log}", "dim"))
+    if (other := accounts.address(None)) != url:
+        session.note(f"Commands go to {other}, though; to this one: export DEVLORE_URL={url}")

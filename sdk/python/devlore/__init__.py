@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from devlore.calls import Unreachable as Unreachable
     from devlore.calls import Unreadable as Unreadable
     from devlore.client import Client as Client
+    from devlore.credential_file import CredentialFile as CredentialFile
     from devlore.problems import Problem as Problem
     from devlore.types import LinkDraft as LinkDraft
     from devlore.types import Memory as Memory
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AsyncClient": "devlore.aclient",
     "Client": "devlore.client",
+    "CredentialFile": "devlore.credential_file",
     "LinkDraft": "devlore.types",
     "Memory": "devlore.types",
     "MemoryDraft": "devlore.types",

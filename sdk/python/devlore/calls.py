@@ -116,6 +116,8 @@ class Call(Generic[T_co]):
     timeout: float | None = None
     repeatable: bool = True
     cursor_in: Literal["params", "body"] = "params"
+    signed: bool = True
+    """False for what is asked before anybody has signed in: an old credential would have it refused."""
 
     def after(self, cursor: str) -> Call[T_co]:
         """The same listing from ``cursor`` on."""

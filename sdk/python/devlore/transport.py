@@ -6,12 +6,13 @@ import asyncio
 import ipaddress
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from typing import Any, TypeVar
 
 import httpx2
 
 from devlore.calls import Answer, Attempts, Call, Lines, Listing, Retry, problem_of, unreachable
+from devlore.problems import NotAllowed
 
 T = TypeVar("T")
 
@@ -34,6 +35,27 @@ def is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
+def refuse_open_line(request: httpx2.Request) -> None:
+    """Raise ``NotAllowed`` where everybody on the way could read the secret in a request or its answer."""
+    if request.url.scheme != "https" and not is_loopback(str(request.url)):
+        host = request.url.host
+        raise NotAllowed(
+            f"Passwords, tokens and keys are sent over https only, or to this machine; not to http://{host}."
+        )
+
+
+class Unsigned(httpx2.Auth):
+    """Signs nothing. What is not signed is about signing in, and as secret as what is."""
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        """The request as it is."""
+        refuse_open_line(request)
+        yield request
+
+
+_UNSIGNED = Unsigned()
+
+
 def http_options(url: str, timeout: float, headers: Mapping[str, str] | None) -> dict[str, Any]:
     """Constructor arguments for either httpx2 client."""
     return {
@@ -47,13 +69,14 @@ def http_options(url: str, timeout: float, headers: Mapping[str, str] | None) ->
     }
 
 
-def _request(call: Call[Any]) -> dict[str, Any]:
+def _request(call: Call[Any], auth: httpx2.Auth) -> dict[str, Any]:
     options: dict[str, Any] = {
         "method": call.method,
         "url": call.path,
         "params": call.params or None,
         "content": call.content(),
         "headers": call.all_headers(),
+        "auth": auth if call.signed else _UNSIGNED,
     }
     if call.timeout is not None:
         options["timeout"] = httpx2.Timeout(call.timeout, connect=5.0)
@@ -67,15 +90,16 @@ def _answer(response: httpx2.Response) -> Answer:
 class Transport:
     """Sends calls and waits for their answers."""
 
-    def __init__(self, url: str, http: httpx2.Client, retry: Retry) -> None:
+    def __init__(self, url: str, http: httpx2.Client, retry: Retry, auth: httpx2.Auth) -> None:
         self.url = url
         self.http = http
         self._retry = retry
+        self._auth = auth
 
     def run(self, call: Call[T]) -> T:
         """The call's result, after as many attempts as it takes; raises a ``Problem``."""
         attempts = Attempts(call, self._retry, self.url)
-        request = _request(call)
+        request = _request(call, self._auth)
         while True:
             try:
                 answer = _answer(self.http.request(**request))
@@ -98,7 +122,7 @@ class Transport:
     def lines(self, call: Call[Callable[[bytes], T]]) -> Iterator[T]:
         """Each line of an NDJSON answer as it arrives; repeated only until the answer starts."""
         attempts = Attempts(call, self._retry, self.url)
-        request = _request(call)
+        request = _request(call, self._auth)
         while True:
             started = False
             try:
@@ -126,15 +150,16 @@ class Transport:
 class AsyncTransport:
     """Sends calls and awaits their answers."""
 
-    def __init__(self, url: str, http: httpx2.AsyncClient, retry: Retry) -> None:
+    def __init__(self, url: str, http: httpx2.AsyncClient, retry: Retry, auth: httpx2.Auth) -> None:
         self.url = url
         self.http = http
         self._retry = retry
+        self._auth = auth
 
     async def run(self, call: Call[T]) -> T:
         """The call's result, after as many attempts as it takes; raises a ``Problem``."""
         attempts = Attempts(call, self._retry, self.url)
-        request = _request(call)
+        request = _request(call, self._auth)
         while True:
             try:
                 answer = _answer(await self.http.request(**request))
@@ -159,7 +184,7 @@ class AsyncTransport:
     async def lines(self, call: Call[Callable[[bytes], T]]) -> AsyncIterator[T]:
         """Each line of an NDJSON answer as it arrives; repeated only until the answer starts."""
         attempts = Attempts(call, self._retry, self.url)
-        request = _request(call)
+        request = _request(call, self._auth)
         while True:
             started = False
             try:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from sdk.python.tests.scripted import Scripted
+from sdk.python.tests.teams import TeamServer, started_team
 
 from tests.instance import Instance
 
@@ -28,6 +29,20 @@ def url() -> Iterator[str]:
     finally:
         server.stop()
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def team() -> Iterator[TeamServer]:
+    """A real team instance, shared by the tests of a run: each has people of its own."""
+    with started_team() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test signs in as the developer."""
+    for name in ("DEVLORE_URL", "DEVLORE_TOKEN", "DEVLORE_KEY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

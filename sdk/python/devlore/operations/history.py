@@ -68,16 +68,22 @@ def export(*, project: str | None = None, deleted: bool = False) -> Call[Callabl
 
 
 def import_records(
-    records: Iterable[MemoryRecord | Mapping[str, Any]], *, idempotency_key: str | None = None
+    records: Iterable[MemoryRecord | Mapping[str, Any]],
+    *,
+    allow_secrets: bool = False,
+    idempotency_key: str | None = None,
 ) -> Call[BulkResult]:
-    """Store up to 1,000 exported records with their ids, versions, times and links; newer versions here win."""
+    """Store up to 1,000 exported records with their ids, versions, times and links; newer versions here win.
+
+    ``allow_secrets`` takes secrets in them as they are, whatever the organisation's policy.
+    """
     items = [r.model_dump(mode="json") if isinstance(r, MemoryRecord) else dict(r) for r in records]
     headers = keyed(idempotency_key)
     return Call(
         "POST",
         "/v1/memories/import",
         one(BulkResult),
-        body={"items": items},
+        body={"items": items} | given(allow_secrets=allow_secrets or None),
         headers=headers,
         timeout=_TRANSFER_TIMEOUT,
     )

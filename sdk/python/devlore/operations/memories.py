@@ -41,6 +41,7 @@ class DraftFields(TypedDict, total=False):
     importance: float
     pinned: bool
     trust: Trust | str
+    allow_secrets: bool
 
 
 class Changes(TypedDict, total=False):
@@ -56,6 +57,7 @@ class Changes(TypedDict, total=False):
     occurred_at: datetime | None
     importance: float
     pinned: bool
+    allow_secrets: bool
 
 
 class Filters(TypedDict, total=False):
@@ -65,6 +67,7 @@ class Filters(TypedDict, total=False):
     project: Several
     tag: Several
     author: Several
+    team: Several
     source: Several
     status: Several
     privacy: Several
@@ -115,7 +118,7 @@ def list_memories(
     return Call("GET", "/v1/memories", one(Page[Memory]), params(**lists, **chosen, limit=limit, cursor=cursor))
 
 
-_LISTS = ("kind", "project", "tag", "author", "source", "status", "privacy", "trust")
+_LISTS = ("kind", "project", "tag", "author", "team", "source", "status", "privacy", "trust")
 
 
 def update(
