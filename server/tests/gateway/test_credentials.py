@@ -56,6 +56,19 @@ def test_a_cookie_is_found_among_others() -> None:
         "Bearer dvl_",
         "Bearer " + "a" * LONGEST,
     ],
+    # The key is new in each process; pytest-xdist wants the same names in all.
+    ids=[
+        "nothing",
+        "scheme",
+        "blank",
+        "basic",
+        "other-scheme",
+        "cut-key",
+        "wrong-checksum",
+        "longer-key",
+        "half-key",
+        "oversized",
+    ],
 )
 def test_what_is_no_credential_is_refused(header: str) -> None:
     with pytest.raises(Unauthenticated):

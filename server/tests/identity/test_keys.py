@@ -51,7 +51,12 @@ def test_a_mistyped_key_is_told_without_a_look_up() -> None:
     assert [one for one in swapped if read_api_key(one) is not None] == []
 
 
-@pytest.mark.parametrize("text", ["", "dvl_", "dvl__", new_api_key() + "x", new_api_key()[:-1], "x" + new_api_key()])
+@pytest.mark.parametrize(
+    "text",
+    ["", "dvl_", "dvl__", new_api_key() + "x", new_api_key()[:-1], "x" + new_api_key()],
+    # Keys are new in each process; pytest-xdist wants the same names in all.
+    ids=["nothing", "prefix", "empty", "longer", "shorter", "shifted"],
+)
 def test_what_is_no_key_is_none(text: str) -> None:
     assert read_api_key(text) is None
 
