@@ -1880,7 +1880,9 @@ CREATE POLICY may_purge ON memory.memory FOR DELETE USING ((created_by = ( SELEC
 
 CREATE POLICY may_read ON memory.memory FOR SELECT USING (((privacy = 'public'::text) OR (created_by = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)) OR ((privacy = 'team'::text) AND (team_id = ANY (( SELECT (current_setting('app.teams'::text))::uuid[] AS current_setting)::uuid[])))));
 
-CREATE POLICY may_read ON memory.version FOR SELECT USING ((((state ->> 'privacy'::text) = 'public'::text) OR (((state ->> 'created_by'::text))::uuid = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)) OR (((state ->> 'privacy'::text) = 'team'::text) AND (((state ->> 'team_id'::text))::uuid = ANY (( SELECT (current_setting('app.teams'::text))::uuid[] AS current_setting)::uuid[])))));
+CREATE POLICY may_read ON memory.version FOR SELECT USING (((((state ->> 'privacy'::text) = 'public'::text) OR (((state ->> 'created_by'::text))::uuid = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)) OR (((state ->> 'privacy'::text) = 'team'::text) AND (((state ->> 'team_id'::text))::uuid = ANY (( SELECT (current_setting('app.teams'::text))::uuid[] AS current_setting)::uuid[])))) AND (EXISTS ( SELECT
+   FROM memory.memory m
+  WHERE ((m.organisation_id = version.organisation_id) AND (m.id = version.memory_id))))));
 
 ALTER TABLE memory.memory ENABLE ROW LEVEL SECURITY;
 

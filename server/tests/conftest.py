@@ -31,7 +31,9 @@ from devlore_server.settings import Settings
 
 TEMPLATE = "devlore_template"
 SCOPES = frozenset(
-    f"{thing}:{verb}" for thing in ("memories", "search", "connections") for verb in ("read", "write", "admin")
+    f"{thing}:{verb}"
+    for thing in ("memories", "search", "connections")
+    for verb in ("read", "write", "export", "admin")
 )
 
 

@@ -14,6 +14,8 @@ from devlore_server.gateway.networks import Networks, peer_of
 from devlore_server.kit.http import problem_response
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+PROXIED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"})
+"""Headers that one proxy or another adds to what it sends on."""
 _OWN_SITES = frozenset({b"same-origin", b"none"})
 
 
@@ -174,7 +176,7 @@ class InternalOnly:
 
     def _inside(self, scope: Scope) -> bool:
         # Behind a proxy on this machine everybody's connection is from here.
-        if any(name == b"x-forwarded-for" for name, _ in scope["headers"]):
+        if any(name in PROXIED for name, _ in scope["headers"]):
             return False
         peer = peer_of(scope)
         return peer is not None and (peer.is_loopback or self._networks.hold(peer))

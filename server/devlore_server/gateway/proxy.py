@@ -6,11 +6,12 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-import httpx2
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from devlore.problems import NotFound, Unavailable
+from devlore_server.gateway.hosts import PROXIED
+from devlore_server.gateway.upstream import Answer, Upstream, UpstreamAway
 from devlore_server.kit.auth import HEADER, Caller, sign
 from devlore_server.kit.clock import Clock, utc_now
 from devlore_server.kit.http import caller_of, problem_response, request_id_of, target_of
@@ -55,7 +56,7 @@ _HOP_BY_HOP = frozenset(
 _SIGNATURE = HEADER.encode()
 _REQUEST_ID = b"x-request-id"
 # What the caller proved, and where they are, is in the signature: no service sees the credential itself.
-_GATEWAYS_OWN = frozenset({b"authorization", b"cookie", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto"})
+_GATEWAYS_OWN = frozenset({b"authorization", b"cookie"}) | PROXIED
 _NEVER_FORWARDED = _HOP_BY_HOP | _GATEWAYS_OWN | {b"host", _SIGNATURE, _REQUEST_ID}
 
 
@@ -71,25 +72,19 @@ class Proxy:
 
     def __init__(self, upstreams: Mapping[str, str], secret: bytes, *, clock: Clock = utc_now) -> None:
         """`upstreams` maps a role to its base URL, e.g. `{"memory": "http://127.0.0.1:7701"}`."""
-        self._upstreams = {role: httpx2.URL(url) for role, url in upstreams.items()}
+        self._upstreams = {role: Upstream(url) for role, url in upstreams.items()}
         self._secret = secret
         self._clock = clock
-        # The transport alone: no cookie jar, no redirects, no decoding, and no proxy taken from the environment.
-        self._transport = httpx2.AsyncHTTPTransport(
-            trust_env=False, limits=httpx2.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=4)
-        )
 
     async def close(self) -> None:
-        await self._transport.aclose()
+        for upstream in self._upstreams.values():
+            await upstream.close()
 
     async def ping(self, role: str) -> None:
         """Raise when a role does not answer its own health check."""
-        url = self._upstreams[role]
-        request = httpx2.Request("GET", url.join("/healthz"), extensions=_TIMEOUTS)
-        response = await self._transport.handle_async_request(request)
-        await response.aclose()
-        if response.status_code != 200:
-            raise Unavailable(f"{url} answers {response.status_code} to its health check.")
+        async with self._upstreams[role].ask("GET", b"/healthz", ()) as answer:
+            if answer.status != 200:
+                raise Unavailable(f"The {role} service answers {answer.status} to its health check.")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = destination(scope["path"])
@@ -99,39 +94,30 @@ class Proxy:
             return
         scope[ROUTE] = found.path
         # Whoever is not signed in goes on as a visitor: the route itself knows whether it needs somebody.
-        request = self._request(scope, receive, upstream, caller_of(scope))
+        headers = self._headers(scope, caller_of(scope))
+        has_body = any(k in (b"content-length", b"transfer-encoding") for k, _ in scope["headers"])
+        body = _body(receive) if has_body else None
+        started = False
         try:
-            response = await self._transport.handle_async_request(request)
+            async with upstream.ask(scope["method"], target_of(scope), headers, body) as answer:
+                started = True
+                await _relay(answer, send)
         except ClientDisconnect:
             return  # half a request must not pass for a whole one, and nobody waits for the answer
-        except httpx2.TransportError as error:
-            problem = Unavailable(f"The {found.role} service does not answer ({type(error).__name__}).", retry_after=1)
+        except UpstreamAway as error:
+            if started:
+                raise
+            problem = Unavailable(f"The {found.role} service does not answer ({error}).", retry_after=1)
             await problem_response(problem)(scope, receive, send)
-            return
-        try:
-            await _relay(response, send)
-        finally:
-            await response.aclose()
 
-    def _request(self, scope: Scope, receive: Receive, upstream: httpx2.URL, caller: Caller) -> httpx2.Request:
+    def _headers(self, scope: Scope, caller: Caller) -> list[tuple[bytes, bytes]]:
         named = _named_by_connection(scope["headers"])
         headers = [(k, v) for k, v in scope["headers"] if k not in _NEVER_FORWARDED and k not in named]
         target = target_of(scope)
         headers.append((_SIGNATURE, sign(caller, self._secret, self._clock(), scope["method"], target).encode()))
         if request_id := request_id_of(scope):
             headers.append((_REQUEST_ID, request_id.encode()))
-        has_body = any(k in (b"content-length", b"transfer-encoding") for k, _ in scope["headers"])
-        return httpx2.Request(
-            scope["method"],
-            upstream.copy_with(raw_path=target),
-            headers=headers,
-            content=_body(receive) if has_body else None,
-            extensions=_TIMEOUTS,
-        )
-
-
-# A read may wait for a whole bulk import or a `wait=indexed`; a connect to a neighbour may not.
-_TIMEOUTS = {"timeout": {"connect": 2.0, "read": 120.0, "write": 30.0, "pool": 5.0}}
+        return headers
 
 
 def _named_by_connection(headers: list[tuple[bytes, bytes]]) -> frozenset[bytes]:
@@ -151,9 +137,9 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
             yield chunk
 
 
-async def _relay(response: httpx2.Response, send: Send) -> None:
-    headers = [(k.lower(), v) for k, v in response.headers.raw if k.lower() not in _HOP_BY_HOP]
-    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-    async for chunk in response.aiter_raw():
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+async def _relay(answer: Answer, send: Send) -> None:
+    headers = [(k, v) for k, v in answer.headers if k not in _HOP_BY_HOP]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    async for piece in answer.pieces():
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

@@ -16,7 +16,7 @@ from devlore_server.identity.store.devices import NewDevice, StoredDevice
 from devlore_server.kit import audit
 from devlore_server.kit.audit import Leaf, refusal
 from devlore_server.kit.auth import NIL, Principal
-from devlore_server.kit.cache import tenant_key
+from devlore_server.kit.cache import visitor_key
 from devlore_server.kit.clock import Clock, utc_now
 from devlore_server.kit.credentials import digest, new_secret
 from devlore_server.kit.db import Connection, Database, system
@@ -72,7 +72,8 @@ class Devices:
         API key.
         """
         session, at = session_of(who), self._clock()
-        account = tenant_key(who.organisation, "device-codes", who.person)
+        # The person's wherever they work: who founds another organisation must not have ten guesses more.
+        account = visitor_key("device-codes", who.person)
         (verdict,) = await self._limiter.take([Demand(account, GUESSES)])
         if not verdict.allowed:
             raise RateLimited("Too many codes.", retry_after=verdict.retry_after)

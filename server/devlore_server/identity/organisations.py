@@ -21,6 +21,8 @@ from devlore_server.kit.log import EventLog
 
 GRACE = timedelta(days=30)
 """How long an organisation's deletion can be undone."""
+MOST = 50
+"""Most organisations one person belongs to before they may found no other: each has limits of its own."""
 _DUE = 100
 
 
@@ -33,13 +35,18 @@ class Organisations:
         self._clock = clock
 
     async def create(self, who: Principal, draft: OrganisationDraft) -> Organisation:
-        """Found an organisation with the caller as its owner; raises ``NotAllowed`` for a service account."""
+        """Found an organisation with the caller as its owner.
+
+        Raises ``NotAllowed`` for a service account, ``Conflict`` for one too many.
+        """
         id = new_id()
         founder, at = replace(who, organisation=id, teams=frozenset()), self._clock()
         async with self._database.transaction(founder) as connection:
             person = await people.address_of(connection, who.person)
             if person is None or person[0] != "human":
                 raise NotAllowed("A service account belongs to one organisation.")
+            if len(await members.places_of(connection, who.person)) >= MOST:
+                raise Conflict(f"You belong to {MOST} organisations already; leave one first.")
             await organisations.insert(connection, id, draft.name, who.person, at=at)
             await members.insert(connection, id, who.person, "owner", None, at=at)
             await audit.append(connection, founder, Leaf("organisation.created", [("organisation", id)]), at=at)

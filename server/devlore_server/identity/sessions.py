@@ -145,13 +145,16 @@ class Sessions:
         if place is None:
             raise NotAllowed(NOT_THERE)
         there = replace(system(organisation, who.person), network=who.network)
-        async with self._database.transaction(there) as connection:
+        async with self._database.transaction(who) as connection:
+            await sessions.hold(connection, who.person)
+            # One that somebody has ended meanwhile must not live on elsewhere.
+            if await sessions.revoke(connection, who.person, old, at=at) is None:
+                raise Unauthenticated
+            await audit.append(connection, who, Leaf("session.switched", [("session", old)]), at=at)
+            await sessions.go_to(connection, organisation)
             begun = await self.begin(
                 connection, there, origin, cookie=cookie, authenticated_at=now.authenticated_at, by="switch"
             )
-        async with self._database.transaction(who) as connection:
-            await sessions.revoke(connection, who.person, old, at=at)
-            await audit.append(connection, who, Leaf("session.switched", [("session", old)]), at=at)
         await self._revocations.changed(who.organisation, who.person)
         return await self.hand_out(begun)
 

@@ -91,10 +91,7 @@ class Lifecycle:
             old = await memories.get(connection, who, id, lock=True)
             if old.status is Status.ACTIVE:
                 raise Conflict("The memory is active already.", memory_status=old.status)
-            if old.superseded_by is not None:
-                await links.delete_equal(
-                    connection, who, NewLink(old.superseded_by, memory_link(LinkType.SUPERSEDES, id))
-                )
+            await links.delete_succession(connection, who, id)
             changed = {
                 "status": Status.ACTIVE,
                 "status_reason": screened.thing.reason,

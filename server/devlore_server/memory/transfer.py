@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from devlore.problems import Conflict, Problem
+from devlore.problems import Conflict, Problem, Unavailable
 from devlore.types import BulkItem, BulkResult, Memory, MemoryRecord, ProblemBody
 from devlore_server.kit import audit
 from devlore_server.kit.auth import Principal
@@ -25,6 +25,9 @@ from devlore_server.memory.store.memories import Revision
 _PAGE = 200
 
 
+LONGEST_EXPORT = timedelta(minutes=10)
+
+
 class Transfer:
     """Export and import; a record that was exported and imported elsewhere reads the same there."""
 
@@ -32,6 +35,7 @@ class Transfer:
         self._screen = screen or Screen(database)
         self._database = database
         self._log = log
+        self._clock = clock
         self._changes = Changes(database, log, clock)
 
     async def export(
@@ -49,7 +53,11 @@ class Transfer:
 
     async def _records(self, who: Principal, project: str | None, deleted: bool) -> AsyncIterator[MemoryRecord]:
         after: UUID | None = None
+        began = self._clock()
         while True:
+            # The caller's teams and session are those of the start: who reads slowly must not outlive them for hours.
+            if self._clock() - began > LONGEST_EXPORT:
+                raise Unavailable("The export took too long; ask for one project at a time.")
             async with self._database.transaction(who) as connection:
                 found = await page_by_id(connection, who, after=after, project=project, deleted=deleted, limit=_PAGE)
                 ids = [memory.id for memory in found]
@@ -185,8 +193,9 @@ def _written(outcome: BulkItem | None) -> UUID | None:
 def _as_stored(who: Principal, known: Memory, memory: Memory) -> Memory:
     if known.created_by == who.person:
         return memory
-    # Somebody else's memory: who wrote it, who may see it and where it came from are not the importer's to say.
-    kept = ("created_by", "privacy", "team_id", "source")
+    # Somebody else's memory: who wrote it and when, who may see it, where it came from and how far to trust it are not
+    # the importer's to say.
+    kept = ("created_by", "created_at", "privacy", "team_id", "source", "trust", "encryption")
     return memory.model_copy(update={name: getattr(known, name) for name in kept})
 
 

@@ -74,12 +74,16 @@ class Legs:
         self._models = models
         self._analyser = analyser
         self._deadline = deadline
+        self.words_settled: Callable[[], Awaitable[None]] = _at_once
+        """Returns when the lexical index knows of everything that was committed before it was asked."""
 
     async def ask(self, question: Question) -> Answers:
         """Ask every leg named in the question; whatever one does, the others' answers stand."""
         answers = Answers()
         if not question.text.strip():
             await self._within(LEXICAL, lambda: self._list(question, answers), answers)
+            if question.facets:
+                await self._within("facets", lambda: self._count(question, answers), answers)
             return answers
         async with asyncio.TaskGroup() as group:
             # The one that waits for another process first: the other then runs meanwhile.
@@ -114,8 +118,6 @@ class Legs:
         answers.listing = await self._replica.search(
             lambda index: list(index.newest(asked, question.depth, question.behind))
         )
-        if question.facets:
-            await self._count(question, answers)
 
     async def _words(self, question: Question, answers: Answers) -> None:
         if not self._analyser.query(question.text):
@@ -125,6 +127,8 @@ class Legs:
         answers.arms += _word_arms(found, question)
 
     async def _count(self, question: Question, answers: Answers) -> None:
+        # No row confirms a count: what somebody has just withdrawn or erased must not be in it any more.
+        await self.words_settled()
         asked = question.bounds.lexical(question.who, question.text)
         names = list(question.facets)
         answers.facets = await self._replica.search(lambda index: index.facets(asked, names, 80))
@@ -152,6 +156,10 @@ class Legs:
 
         satisfying = await self._replica.search(allowed)
         return [match for match in matches if match.id in satisfying]
+
+
+async def _at_once() -> None:
+    """There is nothing to wait for."""
 
 
 def _word_arms(found: LexicalMatches, question: Question) -> list[Arm]:

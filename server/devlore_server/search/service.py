@@ -40,6 +40,7 @@ LISTED = 100
 SIMILAR_TEXT = 2_000
 """Characters of a memory's body whose rarest words find its like."""
 
+_LONG = 60.0
 _SECONDS = Histogram(
     "devlore_search_seconds",
     "Time of a search in the service, the query's embedding included.",
@@ -78,6 +79,7 @@ class SearchService:
     def follow(self, consumers: Sequence[Consumer]) -> None:
         """Take note of the consumers whose progress `wait` and `status` speak of."""
         self._consumers = list(consumers)
+        self._parts.legs.words_settled = self._words_settled
 
     async def search(self, who: Principal, request: SearchRequest) -> SearchPage:
         """The hits of a search that `who` may see, best first; without words, newest first.
@@ -212,6 +214,13 @@ class SearchService:
             raise IndexUnusable(self._parts.replica.fault or "the lexical index is being built")
         if self._parts.models.problem is not None:
             raise self._parts.models.problem
+
+    async def _words_settled(self) -> None:
+        head = await self._parts.log.head()
+        for consumer in self._consumers:
+            if consumer.name == LEXICAL_INDEX:
+                while not await consumer.wait_for(head, _LONG):
+                    pass
 
     async def _answers(self, timeout: float) -> bool:
         try:

@@ -85,11 +85,13 @@ CREATE POLICY tenant ON memory.version AS RESTRICTIVE
     USING (organisation_id = (SELECT current_setting('app.organisation')::uuid))
     WITH CHECK (organisation_id = (SELECT current_setting('app.organisation')::uuid));
 -- A past state is for those it was for: what its author kept private before publishing a memory stays private.
+-- And what was public once is nobody else's any more when the memory is not.
 CREATE POLICY may_read ON memory.version FOR SELECT USING (
-    state->>'privacy' = 'public'
-    OR (state->>'created_by')::uuid = (SELECT current_setting('app.person')::uuid)
-    OR (state->>'privacy' = 'team'
-        AND (state->>'team_id')::uuid = ANY ((SELECT current_setting('app.teams')::uuid[])::uuid[])));
+    (state->>'privacy' = 'public'
+     OR (state->>'created_by')::uuid = (SELECT current_setting('app.person')::uuid)
+     OR (state->>'privacy' = 'team'
+         AND (state->>'team_id')::uuid = ANY ((SELECT current_setting('app.teams')::uuid[])::uuid[])))
+    AND EXISTS (SELECT FROM memory.memory m WHERE m.organisation_id = version.organisation_id AND m.id = version.memory_id));
 CREATE POLICY may_archive ON memory.version FOR INSERT WITH CHECK (true);
 -- No DELETE: past states go with their memory, by the foreign key.
 GRANT SELECT, INSERT ON memory.version TO devlore_app;

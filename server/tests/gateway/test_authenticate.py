@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import httpx2
 import psycopg
 import pytest
+from joserfc.jwk import OKPKey
 
 from devlore.problems import Unauthenticated
 from devlore_server.gateway.authenticate import FRESH, Keyring
@@ -16,7 +18,7 @@ from devlore_server.identity.signing import Signing
 from devlore_server.kit.clock import utc_now
 from devlore_server.kit.credentials import COOKIE, new_api_key, new_secret
 from devlore_server.kit.ids import new_id
-from devlore_server.kit.tokens import UnknownKey
+from devlore_server.kit.tokens import UnknownKey, issue
 from tests.gateway.gate import ORIGIN, PASSWORD, SECRET, Counted, Gate, bearer
 
 

@@ -116,6 +116,14 @@ async def test_only_the_inside_reads_metrics(
         assert (await client.get("/healthz")).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["Forwarded", "Via", "X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host"])
+async def test_who_comes_through_a_proxy_of_this_machine_is_not_inside(
+    database: Database, log: EventLog, name: str
+) -> None:
+    async with Gate(database, log).client("127.0.0.1", **{name: "anything"}) as client:
+        assert (await client.get("/metrics")).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("address", "status"), [("127.0.0.1", 200), ("::1", 200), ("10.1.2.3", 200), ("192.168.1.1", 404), ("8.8.8.8", 404)]
 )

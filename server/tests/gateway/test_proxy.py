@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from devlore_server.gateway.individual import PRINCIPAL, Individual
 from devlore_server.gateway.proxy import Proxy, destination
+from devlore_server.gateway.upstream import UpstreamAway
 from devlore_server.kit.auth import Visitor, verify
 from devlore_server.kit.clock import utc_now
 from devlore_server.kit.http import BodyLimit, RequestId, admit
@@ -137,6 +138,8 @@ async def test_no_credential_and_no_address_goes_further_than_the_gateway(
         "Cookie": "__Host-devlore=secret",
         "X-Forwarded-For": "203.0.113.9",
         "Forwarded": "for=203.0.113.9",
+        "X-Real-IP": "203.0.113.9",
+        "Via": "1.1 203.0.113.9",
     }
     await api.get("/v1/memories", headers=sent)
     assert "secret" not in str(upstream.requests[0])
@@ -226,7 +229,7 @@ async def test_a_dead_service_is_a_problem_that_names_it(api: httpx2.AsyncClient
                 answer = await client.get(url + "/v1/memories")
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert "memory" in answer.json()["detail"]
-        with pytest.raises(httpx2.ConnectError):
+        with pytest.raises(UpstreamAway):
             await dead.ping("memory")
         await dead.close()
 

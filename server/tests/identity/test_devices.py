@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -148,13 +149,15 @@ async def test_what_never_was_a_device_code_is_expired(credentials: Credentials)
             await credentials.devices.poll(code, AWAY)
 
 
-async def test_codes_cannot_be_guessed(credentials: Credentials, mary: Principal) -> None:
+async def test_codes_cannot_be_guessed(credentials: Credentials, mary: Principal, stranger: Principal) -> None:
     grant = await credentials.devices.start(AWAY)
     for _ in range(GUESSES.quota):
         with pytest.raises(NotFound):
             await settle(credentials, mary, "BBBB-BBBB")
     with pytest.raises(RateLimited):
         await settle(credentials, mary, grant.user_code)
+    with pytest.raises(RateLimited):  # nor with the guesses of another organisation
+        await settle(credentials, replace(mary, organisation=stranger.organisation), grant.user_code)
     assert credentials.leaves(mary, "device.approved") == ["failed"] * GUESSES.quota
 
 

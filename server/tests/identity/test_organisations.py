@@ -10,6 +10,7 @@ from devlore.problems import Conflict, Invalid, NotAllowed, NotFound, VersionMis
 from devlore.types import OrganisationDraft, OrganisationPatch
 from devlore_server.identity.founding import found
 from devlore_server.identity.jobs import keep_erasing
+from devlore_server.identity.organisations import MOST
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import Database
 from devlore_server.kit.ids import new_id
@@ -38,6 +39,14 @@ async def test_a_service_account_founds_nothing(directory: Directory, owner: Pri
     with pytest.raises(NotAllowed):
         await directory.organisations.create(account, OrganisationDraft(name="Skynet"))
     assert directory.seen("SELECT name FROM identity.organisation") == [("Acme",)]
+
+
+async def test_nobody_founds_without_end(directory: Directory, member: Principal) -> None:
+    """Each organisation has limits of its own: whoever founded any number would have none."""
+    for number in range(MOST - 1):
+        await directory.organisations.create(member, OrganisationDraft(name=f"Number {number}"))
+    with pytest.raises(Conflict, match=str(MOST)):
+        await directory.organisations.create(member, OrganisationDraft(name="One more"))
 
 
 async def test_the_places_of_a_person_come_in_pages_without_those_of_others(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -128,6 +129,7 @@ def test_pages_say_that_they_are_public() -> None:
         assert isinstance(route, APIRoute) and route.dependencies and not route.include_in_schema
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js to run the script")
 @pytest.mark.parametrize(
     ("following", "there"),
     [

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
-from devlore.problems import Conflict, NotAllowed, NotFound, SignInFailed
+from devlore.problems import Conflict, NotAllowed, NotFound, SignInFailed, Unauthenticated
 from devlore.types import InvitationDraft, MemberPatch, StepUp
 from devlore_server.identity.roles import scopes_of
 from devlore_server.identity.service import NOTED
+from devlore_server.identity.store import sessions
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.credentials import digest
 
@@ -316,6 +317,26 @@ async def test_switching_makes_a_session_there_in_the_place_of_this_one(
     assert standing.authenticated_at == proved_at  # switching proves nothing
     assert credentials.leaves(member, "session.switched") == ["ok"]
     assert credentials.leaves(elsewhere, "session.started") == ["ok"]
+
+
+async def test_a_session_that_is_ended_meanwhile_does_not_switch(
+    credentials: Credentials, member: Principal, stranger: Principal
+) -> None:
+    """Whoever ends all other sessions ends those that are about to move to another organisation, too."""
+    elsewhere = await credentials.directory.join(stranger.organisation, "viewer", "Mary", person=member.person)
+    kept = await credentials.caller(await credentials.open(member), member.person)
+    thief = await credentials.caller(await credentials.open(member), member.person)
+    async with credentials.directory.database.transaction(kept) as connection:
+        assert kept.session is not None
+        at = credentials.directory.time()
+        ended = await sessions.revoke_others(connection, kept.person, UUID(kept.session), at=at)
+        switching = asyncio.create_task(credentials.sessions.switch(thief, elsewhere.organisation, HOME))
+        await asyncio.sleep(0.3)
+        assert not switching.done()
+    assert [str(id) for _, id in ended] == [thief.session]
+    with pytest.raises(Unauthenticated):
+        await switching
+    assert [str(one.id) for one in await credentials.sessions.page(kept, 10)] == [kept.session]
 
 
 async def test_switching_to_where_one_does_not_belong_changes_nothing(

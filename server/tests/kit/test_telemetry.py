@@ -77,6 +77,23 @@ def test_ready_names_each_resource() -> None:
     assert all(one["milliseconds"] >= 0 for one in body["resources"])
 
 
+async def test_a_resource_is_asked_once_for_all_who_ask_at_the_same_time() -> None:
+    """Anybody may ask, as often as they like: it must not take the connections of those who work."""
+    asked = 0
+
+    async def slow() -> None:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.02)
+
+    transport = httpx2.ASGITransport(app=app_with(database=slow))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://devlore") as client:
+        answers = await asyncio.gather(*(client.get("/readyz") for _ in range(20)))
+        assert ({answer.status_code for answer in answers}, asked) == ({200}, 1)
+        await client.get("/readyz")
+    assert asked == 2
+
+
 def test_without_a_critical_resource_it_is_down() -> None:
     answer = ask("/readyz", app_with(database=away, redis=Resource(away, critical=False)))
     assert (answer.status_code, answer.json()["status"]) == (503, "down")

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from devlore.types import LinkType, MemoryDraft, MemoryPatch, Privacy, Source
+from devlore.types import LinkType, MemoryDraft, MemoryPatch, Privacy, Source, Trust
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import Database
 from devlore_server.kit.ids import new_id
@@ -130,18 +130,20 @@ async def test_importing_over_anothers_memory_is_an_edit_and_no_more(
     transfer: Transfer, service: MemoryService, database: Database, who: Principal, other: Principal
 ) -> None:
     source = Source(connector="notes", external_id="a.md")
-    draft = MemoryDraft(title="Ours", privacy=Privacy.PUBLIC, source=source)
+    draft = MemoryDraft(title="Ours", privacy=Privacy.PUBLIC, source=source, trust=Trust.UNTRUSTED)
     memory = (await service.create(who, draft)).memory
     (record,) = [one.model_dump(mode="json") async for one in await transfer.export(other)]
     past = {"memory_id": record["memory"]["id"], "change": "edited", "changed_at": record["memory"]["updated_at"]}
     past |= {"changed_by": str(who.person), "reason": "forged", "version": 4}
     past["memory"] = record["memory"] | {"version": 4, "body": "forged"}
     wanted = {"version": 5, "title": "Edited", "privacy": "private", "source": {"connector": "x", "external_id": "y"}}
+    wanted |= {"trust": "person", "created_at": "2001-01-01T00:00:00Z", "encryption": {"v": 1}}
     result = await transfer.take_in(other, [{"memory": record["memory"] | wanted, "versions": [past], "links": []}])
     assert result.updated == 1
     stored = await service.get(other, memory.id)
     assert (stored.title, stored.privacy, stored.created_by) == ("Edited", Privacy.PUBLIC, who.person)
-    assert stored.source == source
+    assert (stored.source, stored.trust) == (source, Trust.UNTRUSTED)
+    assert (stored.created_at, stored.encryption) == (memory.created_at, None)
     versions = await History(database).versions(who, memory.id, 10)
     assert [(v.version, v.changed_by) for v in versions] == [(5, other.person), (1, who.person)]
 

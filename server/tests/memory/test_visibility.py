@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -74,6 +75,13 @@ async def test_lists_show_what_one_may_see(enter: Enter, who: Principal, other: 
     assert await listed(mate) == ["public", "team"]
     assert await listed(other) == ["public"]
     assert await listed(stranger) == []
+
+
+async def test_taking_everything_along_needs_a_scope_of_its_own(enter: Enter, who: Principal) -> None:
+    """A key to read with is not one to export with, nor is a viewer."""
+    for scope, status in (("memories:read", 403), ("memories:export", 200)):
+        client = enter(replace(who, scopes=frozenset({scope})))
+        assert (await client.get("/v1/memories/export")).status_code == status
 
 
 async def test_a_team_mate_may_edit(enter: Enter, who: Principal) -> None:

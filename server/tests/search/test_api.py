@@ -10,9 +10,10 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from devlore.types import CheckResult, SearchPage, SearchStatus
+from devlore.types import CheckResult, Privacy, SearchPage, SearchStatus
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.http import SignedCallers, admit, install
+from devlore_server.kit.log import Consumer, EventLog
 from devlore_server.search.api import internal_router, router
 from devlore_server.search.client import IndexingClient
 from tests.kit.audited import leaves
@@ -109,6 +110,36 @@ async def test_similar_status_check_and_rebuild(
     assert refused.status_code in (409, 503)
     asked = [row["action"] for row in leaves(owner_url) if row["action"].startswith("search.")]
     assert asked == ["search.rebuild_requested"] * 2
+
+
+async def test_the_state_of_the_instance_is_for_whoever_runs_it(
+    client: httpx2.AsyncClient, desk: Desk, who: Principal, other: Principal, stranger: Principal
+) -> None:
+    await desk.add(who, "Mango crate")
+    await desk.add(who, "Mango diary", privacy=Privacy.PRIVATE)
+    await desk.add(other, "Papaya diary", privacy=Privacy.PRIVATE)
+    await desk.add(stranger, "Kumquat")
+    await desk.settled()
+    await client.post("/v1/search/rebuild", json={})
+    for scopes, documents, rebuild in (("search:read", 2, False), ("search:read search:admin", 4, True)):
+        said = (await client.get("/v1/search/status", headers={"scopes": scopes})).json()
+        assert [index["documents"] for index in said["indexes"]] == [documents] * 2, scopes
+        assert (said["rebuild"] is not None) is rebuild
+    await desk.settled()
+
+
+async def test_what_waits_is_counted_for_those_who_may_know_of_it(
+    desk: Desk, log: EventLog, who: Principal, other: Principal, stranger: Principal
+) -> None:
+    reading = Consumer(log, "late", ["memory.created"], ignore)
+    await desk.add(who, "Mango diary", privacy=Privacy.PRIVATE)
+    await desk.add(other, "Papaya")
+    assert await reading.lag() == 2
+    assert [await reading.lag_seen(one) for one in (who, other, stranger)] == [2, 1, 0]
+
+
+async def ignore(_events: object) -> None:
+    """Nothing is done with them."""
 
 
 async def test_scopes_are_required(client: httpx2.AsyncClient) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from devlore.types import Memory, MemoryDraft, Privacy, SearchRequest, Source
+from devlore.types import Count, Memory, MemoryDraft, MemoryPatch, Privacy, SearchRequest, Source
 from devlore_server.kit.auth import Principal
+from devlore_server.kit.log import Consumer, EventLog
 from devlore_server.memory.lifecycle import Lifecycle
 from devlore_server.search.bounds import combine
 from devlore_server.search.query import Query, parse
-from tests.search.conftest import Desk
+from tests.search.conftest import Desk, Start
 from tests.search.waiting import pages
 
 T0 = datetime(2025, 1, 1, tzinfo=UTC)
@@ -176,6 +177,31 @@ async def test_facets_count_just_what_the_filters_leave(library: tuple[Desk, lis
         assert counted["author"] == Counter(m.source.author for m in left if m.source), text
         for counts in page.facets.values():
             assert [c.count for c in counts] == sorted((c.count for c in counts), reverse=True)
+
+
+async def test_what_is_withdrawn_is_counted_for_nobody_else_from_then_on(
+    desk: Desk, who: Principal, other: Principal
+) -> None:
+    memory = await desk.add(who, "fruit", tags=["durian"])
+    await desk.settled()
+    assert (await desk.find(other, "fruit", facets=["tag"])).facets["tag"] == [Count(value="durian", count=1)]
+    await desk.memories.edit(who, memory.id, MemoryPatch(privacy=Privacy.PRIVATE), None)
+    assert (await desk.find(other, "fruit", facets=["tag"])).facets["tag"] == []
+    await desk.memories.purge(who, memory.id)
+    assert (await desk.find(who, "", facets=["tag"])).facets["tag"] == []
+
+
+async def test_while_the_index_is_behind_nothing_is_counted(start: Start, log: EventLog, who: Principal) -> None:
+    desk = await start(deadline=0.3)
+    await desk.add(who, "fruit", tags=["durian"])
+    await desk.settled()
+    desk.service.follow([Consumer(log, "search.lexical", ["memory.created"], nothing)])  # which nobody runs
+    page = await desk.find(who, "fruit", facets=["tag"])
+    assert (page.facets, page.degraded, len(page.items)) == ({}, ["facets"], 1)
+
+
+async def nothing(_events: object) -> None:
+    """Nothing is done with them."""
 
 
 async def test_facets_come_with_the_first_page_only(library: tuple[Desk, list[Memory]], who: Principal) -> None:

@@ -62,14 +62,17 @@ async def places_of(connection: Connection, person: UUID) -> list[UUID]:
 
 
 async def insert(connection: Connection, organisation: UUID, person: UUID, new: NewSession, *, at: datetime) -> bool:
-    """A new session, which ends with its person's epoch; false for somebody who does not belong there (any more)."""
+    """A new session, which ends with its person's epoch; false for somebody who does not belong there (any more).
+
+    Waits for whoever ends all of the person's sessions at this moment (``hold``).
+    """
     done = await connection.execute(
         "INSERT INTO identity.session (organisation_id, id, person_id, cookie, epoch, user_agent, network, created_at,"
         " authenticated_at, last_seen_at, expires_at)"
         " SELECT %(organisation)s, %(id)s, p.id, %(cookie)s, p.epoch, %(user_agent)s, %(network)s, %(at)s,"
         " %(authenticated_at)s, %(at)s, %(expires_at)s FROM identity.person p JOIN identity.membership m"
         "   ON m.organisation_id = %(organisation)s AND m.person_id = p.id"
-        " WHERE p.id = %(person)s AND p.disabled_at IS NULL FOR KEY SHARE OF m",
+        " WHERE p.id = %(person)s AND p.disabled_at IS NULL FOR KEY SHARE OF m FOR SHARE OF p",
         {
             "organisation": organisation,
             "person": person,
@@ -136,10 +139,23 @@ async def revoke(connection: Connection, person: UUID, id: UUID, *, at: datetime
     return None if found is None else found["organisation_id"]
 
 
+async def hold(connection: Connection, person: UUID) -> None:
+    """Wait until nobody begins a session of the person, and let nobody until the end of the transaction."""
+    await connection.execute("SELECT 1 FROM identity.person WHERE id = %s FOR NO KEY UPDATE", (person,))
+
+
+async def go_to(connection: Connection, organisation: UUID) -> None:
+    """Work in another organisation of the person of the context until the end of the transaction."""
+    await connection.execute(
+        "SELECT set_config('app.organisation', %s, true), set_config('app.teams', '{}', true)", (str(organisation),)
+    )
+
+
 async def revoke_others(
     connection: Connection, person: UUID, kept: UUID | None, *, at: datetime
 ) -> list[tuple[UUID, UUID]]:
-    """End all of a person's sessions but one; ``(organisation, id)`` of each."""
+    """End all of a person's sessions but one; ``(organisation, id)`` of each. None begins before the end."""
+    await hold(connection, person)
     found = await rows(
         connection,
         "UPDATE identity.session SET revoked_at = %s WHERE person_id = %s AND id IS DISTINCT FROM %s"

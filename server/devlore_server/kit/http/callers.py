@@ -56,14 +56,15 @@ Network = Annotated[str | None, Depends(_network)]
 class RequiredScope:
     """A dependency that refuses callers without ``scope``; a meta-test reads ``scope`` off every route."""
 
-    def __init__(self, scope: str, *, fresh: bool = False) -> None:
+    def __init__(self, scope: str, *, fresh: bool = False, keys: bool = False) -> None:
         self.scope = scope
         self.fresh = fresh
+        self._keys = keys
 
     async def __call__(self, principal: Who) -> None:
         if self.scope not in principal.scopes:
             raise NotAllowed(f"This needs the scope {self.scope}.", scope=self.scope)
-        if self.fresh and not principal.fresh:
+        if self.fresh and not principal.fresh and not (self._keys and principal.key is not None):
             raise StepUpRequired
 
 
@@ -74,12 +75,13 @@ class Public:
         """Let everybody pass."""
 
 
-def requires(scope: str, *, fresh: bool = False) -> Any:
+def requires(scope: str, *, fresh: bool = False, keys: bool = False) -> Any:
     """For ``dependencies=[requires("memories:write")]``: 403 without the scope, 401 without a caller.
 
-    With ``fresh`` the caller must have proved who they are within the last 15 minutes (403 ``step-up-required``).
+    With ``fresh`` the caller must have proved who they are within the last 15 minutes (403 ``step-up-required``);
+    with ``keys`` as well an API key will do, which somebody who had proved it gave this very scope.
     """
-    return Depends(RequiredScope(scope, fresh=fresh))
+    return Depends(RequiredScope(scope, fresh=fresh, keys=keys))
 
 
 def public() -> Any:

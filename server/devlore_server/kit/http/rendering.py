@@ -169,7 +169,7 @@ def describe_error(error: Mapping[str, Any], body: Any) -> dict[str, str]:
 
 
 def told_path(error: Mapping[str, Any]) -> list[str | int]:
-    """Where a validation error is, without the name of a member that should not be there unless it is a plain word or short.
+    """Where a validation error is; the name of a member that should not be there only when it is a plain word or short.
 
     Such a name is the caller's own text, like a value: it may hold a secret.
     """

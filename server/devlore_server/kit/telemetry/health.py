@@ -54,6 +54,11 @@ def health(app: FastAPI, resources: Mapping[str, Ping | Resource], *, timeout: f
     """Add ``/healthz`` and ``/readyz`` to ``app``; each resource gets ``timeout`` seconds, all at once."""
     known = {name: found if isinstance(found, Resource) else Resource(found) for name, found in resources.items()}
 
+    asking: asyncio.Task[list[ResourceState]] | None = None
+
+    async def ask() -> list[ResourceState]:
+        return list(await asyncio.gather(*(_ask(name, one, timeout) for name, one in known.items())))
+
     @app.get("/healthz", operation_id="get_health", summary="Is the process alive?", tags=["operations"])
     async def get_health() -> Alive:
         """Answers as long as the event loop turns; asks nothing else."""
@@ -68,8 +73,11 @@ def health(app: FastAPI, resources: Mapping[str, Ping | Resource], *, timeout: f
     )
     async def get_readiness(response: Response) -> Readiness:
         """Asks every resource; 503 when one the process cannot work without does not answer."""
-        states = await asyncio.gather(*(_ask(name, one, timeout) for name, one in known.items()))
-        readiness = judge(list(states))
+        nonlocal asking
+        # Anybody may ask as often as they like: those who come while it is being found out get the same answer.
+        if asking is None or asking.done():
+            asking = asyncio.create_task(ask())
+        readiness = judge(await asyncio.shield(asking))
         if readiness.status == "down":
             response.status_code = 503
         return readiness

@@ -9,7 +9,7 @@ from fastapi import Body, Query
 from fastapi.responses import Response, StreamingResponse
 from pydantic_core import to_json
 
-from devlore.problems import TooLarge
+from devlore.problems import StepUpRequired, TooLarge
 from devlore.types import BulkResult, ImportRequest, MemoryRecord
 from devlore_server.kit.http import Router, Who, encoded, problems, requires
 from devlore_server.memory.api.waiting import INDEXED_HEADER, Wait, indexed
@@ -40,9 +40,10 @@ def router(transfer: Transfer, indexing: Indexing | None) -> Router:
             200: {
                 "description": "One record a line.",
                 "content": {_NDJSON: {"schema": {"$ref": f"#/components/schemas/{MemoryRecord.__name__}"}}},
-            }
+            },
+            **problems(StepUpRequired),
         },
-        dependencies=[requires("memories:read")],
+        dependencies=[requires("memories:export", fresh=True, keys=True)],
     )
     async def export_memories(
         principal: Who,

@@ -141,12 +141,13 @@ async def delete(connection: Connection, who: Principal, memory_id: UUID, link_i
     return cursor.rowcount > 0
 
 
-async def delete_equal(connection: Connection, who: Principal, new: NewLink) -> None:
-    """Remove the link equal to ``new``, if there is one."""
+async def delete_succession(connection: Connection, who: Principal, id: UUID) -> None:
+    """Remove the link by which what replaced a memory says so, if there is one, seen by the caller or not."""
     await connection.execute(
-        "DELETE FROM memory.link WHERE organisation_id = %s AND memory_id = %s AND type = %s AND target_kind = %s"
-        " AND target = %s",
-        (who.organisation, new.memory_id, new.draft.type, new.draft.target_kind, new.draft.target),
+        "DELETE FROM memory.link l USING memory.memory m WHERE m.organisation_id = %(organisation)s AND m.id = %(id)s"
+        " AND l.organisation_id = m.organisation_id AND l.memory_id = m.superseded_by AND l.target_id = m.id"
+        " AND l.type = 'supersedes'",
+        {"organisation": who.organisation, "id": id},
     )
 
 

@@ -23,14 +23,19 @@ from devlore_server.memory.store import trail
 
 Change = Literal["created", "edited", "status", "deleted", "restored", "imported", "transferred"]
 
+# What replaced a memory is named to those who may see that, too: its id would tell that there is something hidden.
+_SUCCESSOR: LiteralString = (
+    "CASE WHEN m.superseded_by IS NOT NULL THEN (SELECT s.id FROM memory.memory s"
+    " WHERE s.organisation_id = m.organisation_id AND s.id = m.superseded_by) END AS superseded_by"
+)
 COLUMNS: LiteralString = (
     "m.organisation_id, m.id, m.team_id, m.project, m.kind, m.title, m.body, m.tags, m.source_connector,"
     " m.source_external_id, m.source_url, m.source_author, m.source_updated_at, m.privacy, m.status, m.status_reason,"
-    " m.valid_from, m.valid_to, m.superseded_by, m.occurred_at, m.created_at, m.updated_at, m.deleted_at,"
+    f" m.valid_from, m.valid_to, {_SUCCESSOR}, m.occurred_at, m.created_at, m.updated_at, m.deleted_at,"
     " m.created_by, m.version, m.importance, m.pinned, m.encryption, m.trust"
 )
 """What ``memory_of`` reads, for ``SELECT … FROM memory.memory m``."""
-_NAMES = COLUMNS.replace("m.", "").split(", ")
+_NAMES = [column.rpartition(" ")[2].removeprefix("m.") for column in COLUMNS.split(", ")]
 
 _RECORD: LiteralString = (
     "r(id uuid, team_id uuid, project text, kind text, title text, body text, tags text[], source_connector text,"
@@ -46,11 +51,15 @@ _STORE_NEW: LiteralString = (
     " %(leaves)s::json, %(moment)s, %(pseudonyms)s) AS stored"
 )
 
+# Whoever writes was not told of the successor, so that they left it out says nothing.
+_UNNAMED: LiteralString = "m.superseded_by IS NOT NULL AND r.superseded_by IS NULL AND r.past->>'superseded_by' IS NULL"
 _UPDATE: LiteralString = f"""
     WITH r AS MATERIALIZED (SELECT * FROM json_to_recordset(%(records)s::json) AS {_RECORD}),
     archived AS (
         INSERT INTO memory.version (organisation_id, memory_id, version, change, changed_at, changed_by, reason, state)
-        SELECT m.organisation_id, m.id, m.version, m.change, m.updated_at, m.changed_by, m.change_reason, r.past
+        SELECT m.organisation_id, m.id, m.version, m.change, m.updated_at, m.changed_by, m.change_reason,
+               CASE WHEN {_UNNAMED} THEN jsonb_set(r.past, '{{superseded_by}}', to_jsonb(m.superseded_by))
+                    ELSE r.past END
         FROM r JOIN memory.memory m ON m.organisation_id = %(organisation)s AND m.id = r.id
         WHERE m.id = ANY (%(ids)s) ON CONFLICT DO NOTHING)
     UPDATE memory.memory m SET
@@ -58,7 +67,8 @@ _UPDATE: LiteralString = f"""
         source_connector = r.source_connector, source_external_id = r.source_external_id,
         source_url = r.source_url, source_author = r.source_author, source_updated_at = r.source_updated_at,
         privacy = r.privacy, status = r.status, status_reason = r.status_reason, valid_from = r.valid_from,
-        valid_to = r.valid_to, superseded_by = r.superseded_by, occurred_at = r.occurred_at,
+        valid_to = r.valid_to, occurred_at = r.occurred_at,
+        superseded_by = CASE WHEN {_UNNAMED} AND r.status = m.status THEN m.superseded_by ELSE r.superseded_by END,
         created_at = r.created_at, updated_at = r.updated_at, deleted_at = r.deleted_at, version = r.version,
         importance = r.importance, pinned = r.pinned, encryption = r.encryption, trust = r.trust,
         change = r.change, changed_by = %(person)s, change_reason = r.change_reason

@@ -12,7 +12,13 @@ from devlore.types import Memory, Version
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import Connection, Row, rows
 
-_COLUMNS: LiteralString = "v.memory_id, v.version, v.change, v.changed_at, v.changed_by, v.reason, v.state"
+# As of the memory itself: a successor is named to those who may see it.
+_STATE: LiteralString = (
+    "CASE WHEN v.state->>'superseded_by' IS NULL THEN v.state ELSE jsonb_set(v.state, '{superseded_by}', coalesce("
+    "(SELECT to_jsonb(s.id) FROM memory.memory s WHERE s.organisation_id = v.organisation_id"
+    " AND s.id = (v.state->>'superseded_by')::uuid), 'null')) END AS state"
+)
+_COLUMNS: LiteralString = f"v.memory_id, v.version, v.change, v.changed_at, v.changed_by, v.reason, {_STATE}"
 
 
 async def past(
