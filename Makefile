@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 WORKERS ?= 2
 CRASH_ARGS ?= --rounds 20
+COMPOSE_ARGS ?=
+MUTANTS ?=
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 PACKAGES := sdk/python/pyproject.toml cli/pyproject.toml server/pyproject.toml
@@ -18,8 +20,8 @@ STATIC := $(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . &&
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --no-emit-package devlore --no-emit-package devlore-cli --no-emit-package devlore-server
 
-.PHONY: help up down run team status test check static budgets drift openapi schema lock crash clean \
-	bench-recall bench-search bench-ingest bench-peers
+.PHONY: help up down run team status test check static budgets drift openapi schema lock crash isolation isolation-mutants compose-test clean \
+	bench-recall bench-search bench-ingest bench-peers bench-isolation bench-gateway
 
 help: ## list these targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +74,17 @@ drift: $(INSTALLED_DEV) ## fail when a generated file is not what the code says
 crash: $(INSTALLED_DEV) ## kill -9 server and PostgreSQL at random for some minutes; nothing acknowledged may be lost
 	@cd server && ../$(BIN)/python -m tests.crash.crash $(CRASH_ARGS)
 
+isolation: $(INSTALLED_DEV) ## nobody sees what is not theirs: all probes, and how many leaked (`make test` has a short run)
+	@bash requirements/redis
+	@ISOLATION=full $(BIN)/pytest -q server/tests/isolation $(PYTEST_ARGS)
+
+isolation-mutants: $(INSTALLED_DEV) ## plant bugs, one at a time: the isolation tests must catch each
+	@bash requirements/redis
+	@cd server && ../$(BIN)/python -m tests.isolation.mutants $(MUTANTS)
+
+compose-test: $(INSTALLED_DEV) ## bring the containers up for real; needs a Docker engine, so it is not part of `make test`
+	@cd server && ../$(BIN)/python -m tests.compose.compose $(COMPOSE_ARGS)
+
 # ---------------------------------------------------------------- look after it
 
 openapi: $(INSTALLED) ## write docs/api and the generated part of docs/ops afresh
@@ -101,6 +114,13 @@ bench-ingest: $(INSTALLED) ## create, bulk and sync, against a bare insert
 
 bench-peers: $(INSTALLED) ## other memory servers on the same corpus, each in its own environment
 	@$(BIN)/python bench/peers.py $(BENCH_ARGS)
+
+bench-isolation: $(INSTALLED_DEV) ## row-level security against none, and more and more organisations
+	@$(BIN)/python bench/isolation.py $(BENCH_ARGS)
+
+bench-gateway: $(INSTALLED_DEV) ## the gateway's hop, limits, revocation and refreshing in a split team instance
+	@bash requirements/redis
+	@$(BIN)/python bench/gateway.py $(BENCH_ARGS)
 
 # ---------------------------------------------------------------- the environment
 

@@ -21,12 +21,13 @@ from devlore_server import __version__, reference
 from devlore_server.app import AlreadyRunning, WrongTier, application, prepared
 from devlore_server.app.ownership import first_owner, rotated_keys, upgraded
 from devlore_server.backup import BadBackup, back_up, restore
-from devlore_server.container import Unhealthy, ensure_healthy, make_secrets
+from devlore_server.container import make_secrets
 from devlore_server.gateway.hosts import NotLoopback
 from devlore_server.kit.draining import Drain
 from devlore_server.kit.dump import DumpError
 from devlore_server.kit.embedded import EmbeddedPostgresError
 from devlore_server.kit.heap import bound_arenas, settle_collector
+from devlore_server.kit.http.wire import BoundedHttp
 from devlore_server.kit.migrate import MigrationError
 from devlore_server.kit.telemetry import configure_logs
 from devlore_server.rebuilding import rebuild_search
@@ -40,7 +41,6 @@ EXPECTED = (
     AlreadyRunning,
     NotLoopback,
     NotUp,
-    Unhealthy,
     WrongTier,
     DumpError,
     EmbeddedPostgresError,
@@ -104,7 +104,7 @@ def _on_signal(loop: asyncio.AbstractEventLoop, act: Callable[[], object]) -> No
 def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedHttp,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -208,22 +208,19 @@ def rotate_keys_command() -> None:
     click.echo(f"Tokens are signed with {key}; every process of the instance does so within half a minute.")
 
 
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
 @main.command("make-secrets", hidden=True)
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", type=_FOLDER)
+@click.option("--owner", type=_FOLDER, required=True, help="Folder of what only `migrate` and `backup` may read.")
 @click.option("--postgres-host", required=True, help="Host, or host:port, of PostgreSQL.")
 @click.option("--redis-host", required=True, help="Host, or host:port, of Redis.")
-def make_secrets_command(folder: Path, postgres_host: str, redis_host: str) -> None:
+def make_secrets_command(folder: Path, owner: Path, postgres_host: str, redis_host: str) -> None:
     """Make the secrets of a Compose instance that are missing; what exists stays."""
     with explained():
-        made = make_secrets(folder, postgres_host, redis_host)
+        made = make_secrets(folder, owner, postgres_host, redis_host)
     click.echo("Made: " + ", ".join(made) if made else "Nothing to do: every secret is there.")
-
-
-@main.command(hidden=True)
-def healthy() -> None:
-    """End with 0 when the server on this machine's port can serve; a container's health check."""
-    with explained():
-        ensure_healthy(Settings.read().port)
 
 
 @main.group()
