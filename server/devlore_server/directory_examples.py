@@ -87,6 +87,26 @@ def _page(item: dict[str, Any]) -> dict[str, Any]:
     return {"items": [item], "next": None}
 
 
+_LEAF: Final[dict[str, Any]] = {
+    "v": 1,
+    "id": "019ab000-0000-7000-8000-000000000001",
+    "organisation": "019aa000-0000-7000-8000-000000000001",
+    "occurred_at": "2026-11-23T03:04:05.000006Z",
+    "actor": {"type": "person", "id": "5f0c2a9e-8a53-4a0e-9d1f-0d5b7f6c1a11"},
+    "action": "memory.created",
+    "targets": [{"type": "memory", "id": "019ab000-0000-7000-8000-0000000000aa"}],
+    "result": "ok",
+    "context": {
+        "request": "0f8fad5bd9cb469fa16570867728950e",
+        "session": "019aa000-0000-7000-8000-0000000000bb",
+        "network": {"type": "network", "id": "7c9e6679-7425-40de-944b-e07fc1f90ae7"},
+        "version": 1,
+        "privacy": "team",
+    },
+    "hash": "7d7fab34b817742e2025e1d4fd20fdbb314b853082a1602d8ab136aaa5bed2d7",
+    "names": {"5f0c2a9e-8a53-4a0e-9d1f-0d5b7f6c1a11": {"type": "person", "value": _PERSON["id"], "name": "Ada King"}},
+}
+
 DIRECTORY_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "OrganisationDraft": {"name": "Acme"},
     "OrganisationPatch": {"name": "Acme Labs"},
@@ -130,4 +150,6 @@ DIRECTORY_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "organisations": [_MEMBERSHIP],
     },
     "ProfilePatch": {"name": "Ada King"},
+    "AuditLeaf": _LEAF,
+    "Page_AuditLeaf_": _page(_LEAF),
 }

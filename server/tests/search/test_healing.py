@@ -120,7 +120,7 @@ async def test_a_poisoned_event_is_set_aside_and_the_others_go_on(desk: Desk, wh
     assert all("set aside" in problem for problem in check.problems)
 
 
-@pytest.mark.parametrize("how", ["older format", "no stamp", "a file is missing", "another owner's pointer"])
+@pytest.mark.parametrize("how", ["older format", "no stamp", "a file is missing", "other rows", "nonsense"])
 async def test_what_cannot_be_opened_is_built_again(
     database: Database, log: EventLog, tmp_path: Path, who: Principal, how: str
 ) -> None:
@@ -141,6 +141,9 @@ async def test_what_cannot_be_opened_is_built_again(
             file.unlink()
         for file in (folder / "passages").glob("*.term"):
             file.unlink()
+    elif how == "other rows":
+        pointer = tmp_path / "current.json"
+        pointer.write_text(json.dumps(json.loads(pointer.read_text()) | {"lineage": str(new_id())}))
     else:
         (tmp_path / "current.json").write_text('{"folder": 7, "xid": "x"}')
     async with running(database, log, tmp_path, embedder) as desk:

@@ -18,7 +18,7 @@ async def copied(database: Database, log: EventLog, memory: Memory, to: Principa
         update={"organisation_id": to.organisation, "created_by": to.person, "team_id": None, **fields}
     )
     async with database.transaction(to) as connection:
-        assert await memories.insert_many(connection, to, [copy], change="imported") == {memory.id}
+        assert await memories.insert_many(connection, to, [copy], at=copy.updated_at, change="imported") == {memory.id}
     log.notify()
     return copy
 
