@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -138,7 +138,9 @@ class Instance:
         if (pid := self.postgres()) is not None and psutil.pid_exists(pid):
             parent = psutil.Process(pid)
             for process in [parent, *parent.children(recursive=True)]:
-                process.kill()
+                # Without their parent the children end by themselves.
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
 
     def log_tail(self) -> str:
         self._log.flush()

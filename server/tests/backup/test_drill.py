@@ -79,7 +79,7 @@ def database(postgres: str) -> Iterator[str]:
 
 def started(home: Path, like: Instance | None = None, **settings: str) -> Instance:
     home.mkdir(exist_ok=True)
-    instance = Instance(home, tier="team", rate_limit="100000", **settings)
+    instance = Instance(home, tier="team", rate_limit="100000", search_deadline_ms="30000", **settings)
     if like is not None:
         instance.port, instance.url = like.port, like.url
     instance.settings["public_url"] = instance.url
@@ -188,6 +188,7 @@ async def test_an_instance_that_was_lost_is_as_it_was(folder: Path, database: st
         signs_in_as_before(known)
         goes_on(known)
         assert rows(superuser(home), VECTORS) == rows(superuser(home), MEMORIES) != []
+        assert again.stop() == 0
     finally:
         again.sweep()
 

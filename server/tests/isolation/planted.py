@@ -232,7 +232,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "no-recheck": Mutant("search shows what its index says", (MACHINE,), change=_no_recheck),
     "facets-of-all": Mutant("facets count every organisation", (MACHINE,), change=_facets_of_everything),
-    "links-of-all": Mutant("links show and name the other end", (MACHINE,), change=_links_of_both_ends),
+    "links-of-all": Mutant("links show and name the other end", ("test_canaries.py",), change=_links_of_both_ends),
     "export-of-all": Mutant("an export holds every memory", (MACHINE,), change=_export_of_everything),
     "team-kept": Mutant("who left a team is remembered in it", (MACHINE,), change=_forgetful_revocations),
     "standing-of-a-person": Mutant(
