@@ -63,7 +63,7 @@ class Run:
                 line = child.cmdline()
                 if "--role" in line:
                     found[line[line.index("--role") + 1]] = child
-                elif "redis-server" in line[0]:
+                elif line and "redis-server" in line[0]:  # a killed one has no words until it is reaped
                     found["redis"] = child
         return found
 

@@ -130,6 +130,8 @@ class IntegrationService:
         stored = await self._stored(who, connection_id)
         self._connector(stored.connector)
         async with self._database.transaction(who) as transaction:
+            if await connections.find(transaction, who, connection_id, lock=True) is None:
+                raise NotFound
             id = new_id()
             new = await syncs.insert(transaction, who, id, connection_id, anew=full, at=self._clock())
             found = await syncs.find_under_way(transaction, who, connection_id)

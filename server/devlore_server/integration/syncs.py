@@ -163,6 +163,8 @@ class Syncs:
         batch, arrived = await self._masked(run.who, batch)
         run.progress.announce(batch)
         async with self._database.transaction(run.who) as transaction:
+            if await connections.find(transaction, run.who, run.connection.id, lock=True) is None:
+                raise _Stopped
             if batch.restart:
                 run.generation = await connections.start_generation(transaction, run.who, run.connection.id)
             seen = arrived + batch.present
@@ -228,12 +230,12 @@ class Syncs:
     ) -> None:
         now = self._clock()
         async with self._database.transaction(who) as transaction:
+            gone = await connections.find(transaction, who, connection_id, lock=True) is None
             if await syncs.finish(transaction, who, id, self._worker, progress, state=state, error=error, at=now):
                 await audit.append(transaction, who, _leaf(id, connection_id, progress, state), at=now)
             if state == "done":
                 await connections.note_synced(transaction, who, connection_id, now)
             await syncs.prune(transaction, who, connection_id, keep=50)
-            gone = await connections.find(transaction, who, connection_id) is None
         if gone:
             # Removed while it was read: the last batch may have left a checkpoint behind.
             await self._memories.forget_checkpoint(who, connection_id)

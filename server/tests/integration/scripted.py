@@ -46,9 +46,9 @@ class Scripted:
         for index in range(0, len(names), 2):
             drafts = [draft(name) for name in names[index : index + 2]]
             yield Batch(drafts=drafts, checkpoint={"done": start + index + len(drafts), "whole": whole})
+            await self.gate.wait()
             if self.errors:
                 raise self.errors.pop(0)
-            await self.gate.wait()
         yield Batch(checkpoint={"done": start + len(names), "whole": False}, sweep=whole)
 
     async def watch(self, origin: Origin) -> AsyncGenerator[None, None]:

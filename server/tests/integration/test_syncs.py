@@ -7,12 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from devlore.problems import Conflict, Invalid, Unavailable
+from devlore.problems import Conflict, Invalid, NotFound, Unavailable
 from devlore.types import Connection, ConnectionDraft, Sync
 from devlore_server.integration.connector import Failure
 from devlore_server.integration.jobs import SyncJobs
 from devlore_server.integration.progress import FAILURES_KEPT
 from devlore_server.integration.service import IntegrationService
+from devlore_server.integration.store import connections
 from devlore_server.integration.syncs import REPORT_SECONDS
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import Database, rows
@@ -316,3 +317,38 @@ async def reached(memories: MemoryService, who: Principal, expected: list[str]) 
         return await titles(memories, who) == expected
 
     await until(there)
+
+
+@pytest.mark.parametrize("errors", [[], [Invalid("no")]], ids=["a batch is stored", "its sync ends"])
+@pytest.mark.usefixtures("worker")
+async def test_removing_a_connection_while_something_is_written_below_it_locks_neither_out(
+    service: IntegrationService,
+    database: Database,
+    who: Principal,
+    connection: Connection,
+    source: Scripted,
+    errors: list[Exception],
+) -> None:
+    """Both write the connection and what hangs on it; the second waits for the first and finds what is left."""
+
+    async def reached() -> bool:
+        return (await service.get(who, connection.id)).checkpoint == {"done": 2}
+
+    async def waiting(many: int) -> bool:
+        query = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        async with database.transaction(who) as transaction:
+            return len(await rows(transaction, query)) == many
+
+    source.gate.clear()
+    source.errors = errors
+    await service.sync(who, connection.id)
+    await until(reached)
+    async with database.transaction(who) as holding:
+        await connections.find(holding, who, connection.id, lock=True)
+        removing = asyncio.create_task(service.disconnect(who, connection.id))
+        await until(lambda: waiting(1))
+        source.gate.set()
+        await until(lambda: waiting(2))
+    await removing
+    with pytest.raises(NotFound):
+        await service.sync(who, connection.id)

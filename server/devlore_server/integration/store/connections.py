@@ -84,7 +84,11 @@ def _values(who: Principal, stored: Stored) -> Mapping[str, Any]:
 
 
 async def find(transaction: Transaction, who: Principal, id: UUID, *, lock: bool = False) -> Stored | None:
-    """One of the person's connections, held against other writers with ``lock``."""
+    """One of the person's connections.
+
+    With ``lock`` it is held against other writers: whoever goes on to write its syncs or items in the same transaction
+    takes it first, as removing it does, so that neither waits for what the other holds.
+    """
     query: LiteralString = (
         f"SELECT {_COLUMNS} FROM integration.connection c"
         " WHERE c.organisation_id = %s AND c.created_by = %s AND c.id = %s"
