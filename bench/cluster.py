@@ -61,18 +61,17 @@ class Cluster:
         self._server.stop()
 
 
-def indexed(role: Role, count: int) -> None:
-    """Return when a role's full-text index has every memory."""
+def indexed(role: Role) -> None:
+    """Return when a role's full-text index is built; rows that came by COPY reach it in one rebuild at the start."""
     client, started = Signed(role.url), time.perf_counter()
     somebody = Principal(UUID(int=1), UUID(int=1), scopes=frozenset({"search:read"}))
     while True:
         _, status = client.get(somebody, "/v1/search/status")
         lexical = next(index for index in status["indexes"] if "lexical" in index["name"])
-        if lexical["state"] == "ready" and lexical["documents"] >= count:
-            taken = time.perf_counter() - started
-            say(f"{role.home.name}: {lexical['documents']:,} memories in the index ({taken:.0f} s)")
+        if lexical["state"] == "ready":
+            say(f"{role.home.name}: the index is built ({time.perf_counter() - started:.0f} s)")
             return
-        time.sleep(5)
+        time.sleep(1)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import importlib.util
 import random
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,8 +38,16 @@ def commits(data: Path) -> Iterator[dict[str, Any]]:
                 "title": title.strip()[:500],
                 "body": f"{body.strip()}\n\n{files}".strip(),
                 "source": {"connector": "git", "external_id": commit["sha"], "author": commit["author"][:200]},
-                "occurred_at": commit["date"],
+                "occurred_at": _moment(commit["date"]),
             }
+
+
+def _moment(date: str) -> str:
+    """A commit's date, in UTC where its offset is none: one of these histories has a +518:00."""
+    try:
+        return datetime.fromisoformat(date).isoformat()
+    except ValueError:
+        return f"{date[:19]}+00:00"
 
 
 def memories(data: Path, size: int, seed: int = 7) -> list[dict[str, Any]]:

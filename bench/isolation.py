@@ -224,7 +224,7 @@ def policies(cluster: Cluster, options: argparse.Namespace) -> dict[str, Any]:
     rows = in_database(url, asked, options.rounds)
     if not (twin.home / "search").exists():
         with running(product):
-            indexed(product, options.memories)
+            indexed(product)
         shutil.copytree(product.home / "search", twin.home / "search")
     with running(product, twin):
         rows += over_http({WITH: product.url, WITHOUT: twin.url}, asked, options.rounds)
@@ -246,7 +246,7 @@ def growth(cluster: Cluster, options: argparse.Namespace) -> dict[str, Any]:
             url = cluster.database(f"even_{count}", groups, 1.0, graph=False)
             role = cluster.role(f"even-{count}", url)
             stack.enter_context(running(role))
-            indexed(role, count * options.each)
+            indexed(role)
             clients[f"{count:,}"] = Signed(role.url)
             asked = asked or [(one.caller(draw), draw.choice(texts)) for _ in range(options.questions // 10)
                               for one in groups[:10]]  # fmt: skip
@@ -273,9 +273,10 @@ def grown(
     def asking(client: Signed) -> Callable[[tuple[Principal, str]], float]:
         return lambda one: client.get(one[0], path, **({"q": one[1]} if words else {}), **more)[0]
 
-    for client in clients.values():
-        for one in asked:
-            asking(client)(one)
+    for name, client in clients.items():
+        found = [client.get(one[0], path, **({"q": one[1]} if words else {}), **more)[1] for one in asked]
+        if not any(answer["items"] for answer in found):
+            raise RuntimeError(f"{name} organisations: nobody finds anything, so nothing is measured")
     compared = take_turns({name: asking(client) for name, client in clients.items()}, asked, rounds=rounds)
     first = next(iter(clients))
     rows = []
