@@ -51,7 +51,11 @@ def audience_of(memory: Memory) -> UUID:
 
 
 class MemorySnapshot(Model):
-    """The state of a memory after the change."""
+    """The state of a memory after the change, but for ``superseded_by``, which is always null.
+
+    Everybody in the event's audience is told the same, and the successor may be for fewer: whoever needs it reads the
+    memory as themselves.
+    """
 
     memory: Memory
 

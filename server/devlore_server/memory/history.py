@@ -9,7 +9,7 @@ from devlore.problems import NotFound
 from devlore.types import Diff, FieldChange, Memory, Version
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import Connection, Database
-from devlore_server.memory.store import memories, versions
+from devlore_server.memory.store import versions
 
 _COMPARED = (
     "title",
@@ -88,19 +88,10 @@ def compare(old: Memory, new: Memory) -> Diff:
 
 
 async def _current(connection: Connection, who: Principal, id: UUID) -> Version:
-    found = await memories.find_row(connection, who, id)
+    found = await versions.current(connection, who, id)
     if found is None:
         raise NotFound
-    memory = memories.memory_of(found)
-    return Version.model_construct(
-        memory_id=id,
-        version=memory.version,
-        change=found["change"],
-        changed_at=memory.updated_at,
-        changed_by=found["changed_by"],
-        reason=found["change_reason"],
-        memory=memory,
-    )
+    return found
 
 
 async def _at(connection: Connection, who: Principal, current: Version, version: int) -> Version:

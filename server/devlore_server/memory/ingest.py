@@ -15,10 +15,11 @@ from devlore_server.kit.db import Connection
 from devlore_server.kit.log import EventLog
 from devlore_server.memory.checks import check_key, refuse
 from devlore_server.memory.secrets.screen import Screened, leaves
-from devlore_server.memory.store import checkpoints, claims, links, memories, trail
+from devlore_server.memory.store import checkpoints, claims, links, memories, successions, trail
 from devlore_server.memory.store.claims import Claim
 from devlore_server.memory.store.links import NewLink
 from devlore_server.memory.store.memories import Revision
+from devlore_server.memory.succession import told_start
 from devlore_server.memory.upsert import Outcome, held_links, store_drafts, written
 from devlore_server.ports import Ingest, IngestDraft, IngestResult
 
@@ -118,12 +119,12 @@ async def _settle(
     current = await memories.find_many(connection, who, {*claimed, *waiting}, lock=True)
     pending = waiting | claimed
     successors = await _successors(connection, who, batch.connector, pending)
-    revisions = [
-        revision
-        for memory in current
-        if memory.id in claimed or _awaits_successor(memory)
-        if (revision := _revised(memory, pending[memory.id], successors.get(pending[memory.id].successor or ""), at))
-    ]
+    spoken_of = {memory.id: memory for memory in current if memory.id in claimed or _awaits_successor(memory)}
+    revised = {id: _revised(who, memory, pending[id], successors, at) for id, memory in spoken_of.items()}
+    circular = await successions.circular(connection, who, [one.after for one in revised.values() if one])
+    # A source that goes round in circles is believed that a memory was replaced, not by what.
+    revised |= {id: _revised(who, spoken_of[id], pending[id], {}, at) for id in circular}
+    revisions = [one for one in revised.values() if one]
     await memories.update_many(connection, log, who, revisions, at=at)
     await links.insert_many(connection, who, _supersessions(revisions), at=at)
     return {revision.before.id for revision in revisions}
@@ -173,7 +174,10 @@ def _source_key(memory: Memory) -> tuple[str, str] | None:
     return None if source is None or source.external_id is None else (source.connector, source.external_id)
 
 
-def _revised(memory: Memory, claim: Claim, successor: Memory | None, at: datetime) -> Revision | None:
+def _revised(
+    who: Principal, memory: Memory, claim: Claim, successors: dict[str, Memory], at: datetime
+) -> Revision | None:
+    successor = successors.get(claim.successor or "")
     replaced = claim.status is Status.SUPERSEDED and successor is not None and successor.id != memory.id
     claimed = {
         "status": claim.status,
@@ -182,16 +186,17 @@ def _revised(memory: Memory, claim: Claim, successor: Memory | None, at: datetim
     }
     if all(getattr(memory, name) == value for name, value in claimed.items()):
         return None
-    valid_to = _ended(memory, claim, successor if replaced else None, at)
+    valid_to = _ended(who, memory, claim, successor if replaced else None, at)
     return Revision(memory, memory.model_copy(update=claimed | {"valid_to": valid_to}), "status", claim.reason)
 
 
-def _ended(memory: Memory, claim: Claim, successor: Memory | None, at: datetime) -> Any:
+def _ended(who: Principal, memory: Memory, claim: Claim, successor: Memory | None, at: datetime) -> Any:
     """When a memory stopped being valid: when its successor began, else when its source last changed it, else now."""
     if claim.status is Status.ACTIVE:
         return None
     began = memory.valid_from or memory.occurred_at
-    known = (successor.valid_from if successor else None, memory.source.updated_at if memory.source else None)
+    starts = told_start(who, memory, successor) if successor else None
+    known = (starts, memory.source.updated_at if memory.source else None)
     return next((moment for moment in known if moment is not None and moment > began), at)
 
 

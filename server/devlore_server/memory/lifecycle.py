@@ -17,10 +17,9 @@ from devlore_server.memory.changes import Changes
 from devlore_server.memory.checks import NO_SUCH_MEMORY, refuse
 from devlore_server.memory.links import memory_link
 from devlore_server.memory.secrets.screen import Screen, Screened, leaves
-from devlore_server.memory.store import links, memories
+from devlore_server.memory.store import links, memories, successions
 from devlore_server.memory.store.links import NewLink
-
-_CHAIN_LIMIT = 1_000
+from devlore_server.memory.succession import told_start
 
 
 class Lifecycle:
@@ -41,8 +40,6 @@ class Lifecycle:
         screened = await self._screen.one(who, StatusChange(reason=reason))
 
         async def write(connection: Connection, at: datetime) -> Memory:
-            # Rows are not enough: two that close a circle between them may have no row in common.
-            await memories.hold_successions(connection, who)
             locked = {m.id: m for m in await memories.find_many(connection, who, [id, by], lock=True)}
             old = locked.get(id)
             if old is None:
@@ -53,9 +50,8 @@ class Lifecycle:
             if old.superseded_by == by:
                 return old
             await _refuse_supersession(connection, who, old, locked[by])
-            successor = locked[by]
             # What replaces it says when it stopped being true, unless that was before it began.
-            begins, began = successor.valid_from, old.valid_from
+            begins, began = told_start(who, old, locked[by]), old.valid_from
             valid_to = begins if begins is not None and (began is None or begins > began) else at
             changed = {
                 "status": Status.SUPERSEDED,
@@ -122,12 +118,5 @@ async def _refuse_supersession(connection: Connection, who: Principal, old: Memo
         raise Conflict("A memory cannot supersede itself.")
     if old.status is not Status.ACTIVE:
         raise Conflict(f"The memory is already {old.status}; reinstate it first.", memory_status=old.status)
-    following = successor.superseded_by
-    for _ in range(_CHAIN_LIMIT):
-        if following is None:
-            return
-        if following == old.id:
-            raise Conflict("The successor is itself superseded by this memory, directly or through others.")
-        found = await memories.find_many(connection, who, [following], deleted=True)
-        following = found[0].superseded_by if found else None
-    raise Conflict(f"The chain of successors is longer than {_CHAIN_LIMIT}.")
+    if await successions.circular(connection, who, [old.model_copy(update={"superseded_by": successor.id})]):
+        raise Conflict(successions.CIRCLE)

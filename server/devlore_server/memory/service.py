@@ -73,7 +73,7 @@ class MemoryService:
             raise problem
         memory = new_memory(who, draft, self._clock())
         await memories.insert(self._database, who, memory)
-        self._log.notify()
+        self._log.notify("memory.created")
         return Outcome("created", memory)
 
     async def bulk(self, who: Principal, drafts: Sequence[MemoryDraft | Invalid]) -> BulkResult:

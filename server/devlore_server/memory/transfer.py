@@ -17,7 +17,7 @@ from devlore_server.kit.log import EventLog
 from devlore_server.memory.changes import Changes
 from devlore_server.memory.records import draft_of, read_record
 from devlore_server.memory.secrets.screen import Screen, leaves
-from devlore_server.memory.store import links, memories, trail, versions
+from devlore_server.memory.store import links, memories, successions, trail, versions
 from devlore_server.memory.store.export import page_by_id
 from devlore_server.memory.store.links import NewLink
 from devlore_server.memory.store.memories import Revision
@@ -127,16 +127,18 @@ class Transfer:
     ) -> dict[int, BulkItem]:
         erased = await self._log.purged(connection, who.organisation, [memory.id for memory in fresh.values()])
         above = {index: _above(memory, erased.get(memory.id)) for index, memory in fresh.items()}
-        inserted = await memories.insert_many(connection, who, list(above.values()), at=at, change="imported")
+        circular = await successions.circular(connection, who, list(above.values()))
+        straight = [memory for memory in above.values() if memory.id not in circular]
+        inserted = await memories.insert_many(connection, who, straight, at=at, change="imported")
         return {
-            index: _created(index, memory) if memory.id in inserted else _refused(index, _taken())
+            index: _created(index, memory) if memory.id in inserted else _refused(index, _taken_or_circle())
             for index, memory in above.items()
         }
 
     async def _store_newer(
         self, connection: Connection, who: Principal, newer: dict[int, Revision], at: datetime
     ) -> dict[int, BulkItem]:
-        """Update known memories; one whose source item is another memory's already is refused."""
+        """Update known memories; one whose source item is another's already, or that succeeds itself, is refused."""
         mine = {index: key for index, one in newer.items() if (key := _source_item(who, one.after)) is not None}
         held = await memories.find_by_source(connection, who, sorted(set(mine.values())), lock=True)
         holders = {_source_item(who, memory): memory.id for memory in held}
@@ -145,9 +147,13 @@ class Transfer:
             for index, one in newer.items()
             if index not in mine or holders.setdefault(mine[index], one.after.id) == one.after.id
         }
-        await memories.update_many(connection, self._log, who, list(free.values()), at=at)
+        circular = await successions.circular(connection, who, [one.after for one in free.values()])
+        written = {index: one for index, one in free.items() if one.after.id not in circular}
+        await memories.update_many(connection, self._log, who, list(written.values()), at=at)
         return {
-            index: _updated(index, one.after) if index in free else _refused(index, _taken())
+            index: _updated(index, one.after)
+            if index in written
+            else _refused(index, _circle() if index in free else _taken())
             for index, one in newer.items()
         }
 
@@ -214,6 +220,15 @@ def _above(memory: Memory, erased: int | None) -> Memory:
 
 def _taken() -> Problem:
     return Conflict("Another memory holds this id or this source item.")
+
+
+def _circle() -> Problem:
+    return Conflict(successions.CIRCLE)
+
+
+def _taken_or_circle() -> Problem:
+    # One answer for both: that an id is taken by what the caller may not see must not say what that replaced.
+    return Conflict(f"Another memory holds this id or this source item. Or: {successions.CIRCLE}")
 
 
 def _created(index: int, memory: Memory) -> BulkItem:

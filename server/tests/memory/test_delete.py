@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -154,3 +155,17 @@ async def test_there_is_not_always_something_to_restore(http: httpx2.AsyncClient
     assert (await http.post(path, json={"version": 1})).json() == memory
     assert (await http.post(path, json={"version": 1}, headers={"If-Match": '"3"'})).status_code == 412
     assert (await http.post(f"/v1/memories/{new_id()}/restore", json={})).status_code == 404
+
+
+async def test_erasing_needs_a_fresh_sign_in_or_a_key(enter: Enter, who: Principal) -> None:
+    stale = enter(replace(who, fresh=False, session=str(new_id())))
+    key = enter(replace(who, fresh=False, key=str(new_id())))
+    one, another = await created(stale), await created(stale)
+    refused = await stale.delete(f"/v1/memories/{one['id']}", params={"purge": True})
+    assert (refused.status_code, refused.json()["code"]) == (403, "step-up-required")
+    assert (await stale.get(f"/v1/memories/{one['id']}")).json() == one, "nothing was erased"
+    assert (await stale.delete(f"/v1/memories/{one['id']}")).status_code == 204, "what can be undone needs none"
+    refused = await stale.delete(f"/v1/memories/{new_id()}", params={"purge": True})
+    assert refused.json()["code"] == "step-up-required", "whether there is one or not"
+    assert (await enter(who).delete(f"/v1/memories/{one['id']}", params={"purge": True})).status_code == 204
+    assert (await key.delete(f"/v1/memories/{another['id']}", params={"purge": True})).status_code == 204

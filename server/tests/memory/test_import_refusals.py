@@ -165,6 +165,28 @@ async def test_a_source_item_of_another_memory_is_a_conflict_for_an_update_too(
     assert [item.result for item in result.items] == ["updated", "refused"]
 
 
+@pytest.mark.parametrize("known", [0, 1, 3])
+async def test_a_circle_of_successors_is_a_conflict(
+    service: MemoryService, transfer: Transfer, who: Principal, record: dict[str, Any], known: int
+) -> None:
+    """However many of the three are here already: each record would be right alone."""
+    three = [renamed(record) for _ in range(3)]
+    await transfer.take_in(who, three[:known])
+    replaced = {"status": "superseded", "version": record["memory"]["version"] + 1}
+    circle = [
+        one | {"memory": one["memory"] | replaced | {"superseded_by": three[place - 1]["memory"]["id"]}}
+        for place, one in enumerate(three)
+    ]
+    result = await transfer.take_in(who, circle)
+    (refused,) = (item for item in result.items if item.result == "refused")
+    assert (refused.status, refused.index) == (409, 0 if known == 1 else 2)
+    assert refused.problem is not None
+    assert "itself superseded" in str(refused.problem.detail)
+    stored = await service.visible(who, [UUID(one["memory"]["id"]) for one in three])
+    # The one that was refused is not there as a successor either, unless it was before.
+    assert [len(stored), sum(memory.superseded_by is not None for memory in stored)] == ([3, 2] if known else [2, 1])
+
+
 async def test_imports_at_the_same_time_store_each_record_once(
     transfer: Transfer, stranger: Principal, record: dict[str, Any]
 ) -> None:

@@ -86,7 +86,8 @@ async def test_a_successor_in_a_later_batch(adrs: Adrs, log: EventLog) -> None:
     old, new = await adrs.find("1"), await adrs.find("2")
     assert (old.superseded_by, old.valid_to, old.version) == (new.id, new.valid_from, waiting.version + 1)
     events = [event for _, event in await log.read(START, ["memory.updated"], 10) if event.subject == old.id]
-    assert events[-1].data["memory"]["superseded_by"] == str(new.id)
+    told = events[-1].data["memory"]
+    assert (told["status"], told["superseded_by"]) == ("superseded", None), "whoever may see it finds it in the row"
 
 
 async def test_a_chain(adrs: Adrs) -> None:
@@ -134,6 +135,33 @@ async def test_a_memory_does_not_succeed_itself(adrs: Adrs) -> None:
     await adrs.sync(record("1", "superseded", "1"))
     memory = await adrs.find("1")
     assert (memory.status, memory.superseded_by) == (Status.SUPERSEDED, None)
+
+
+@pytest.mark.parametrize("length", [2, 3])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_source_that_goes_round_in_circles_makes_none(
+    adrs: Adrs, service: MemoryService, who: Principal, length: int, at_once: bool
+) -> None:
+    names = [str(number) for number in range(length)]
+    batch = [record(name, "superseded", names[(place + 1) % length]) for place, name in enumerate(names)]
+    for drafts in [batch] if at_once else [[one] for one in batch]:
+        await adrs.sync(*drafts)
+    stored = {memory.id: memory for memory in [await adrs.find(name) for name in names]}
+    assert {memory.status for memory in stored.values()} == {Status.SUPERSEDED}
+    (last,) = (memory for memory in stored.values() if memory.superseded_by is None)
+    assert last.status_reason == "Status: superseded"
+    # A source that mends itself is believed.
+    await adrs.sync(*(record(name, "superseded", str(int(name) + 1)) for name in names[:-1]), record(names[-1]))
+    assert (await adrs.find("0")).superseded_by == (await adrs.find("1")).id
+    assert (await adrs.find(names[-1])).superseded_by is None
+
+
+async def test_a_source_may_turn_a_succession_round(adrs: Adrs) -> None:
+    await adrs.sync(record("1", "superseded", "2"), record("2"))
+    for drafts in ([record("2", "superseded", "1"), record("1")], [record("1", "superseded", "2"), record("2")]):
+        await adrs.sync(*drafts)
+        old, new = [await adrs.find(one.draft.title) for one in drafts]
+        assert (old.superseded_by, new.superseded_by, new.status) == (new.id, None, Status.ACTIVE)
 
 
 async def test_a_persons_verdict_survives_the_next_sync(

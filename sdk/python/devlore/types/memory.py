@@ -95,7 +95,10 @@ class MemoryPatch(Model):
 
 
 class Memory(Model):
-    """A memory as stored. ``version`` starts at 1 and grows by one with every change."""
+    """A memory as stored. ``version`` starts at 1 and grows by one with every change.
+
+    ``superseded_by`` is null, too, when what replaced it is not the reader's to see.
+    """
 
     id: UUID
     organisation_id: UUID

@@ -7,9 +7,17 @@ from uuid import UUID
 
 from fastapi import Body, Path, Query, Response
 
-from devlore.problems import Conflict, Invalid, NotAllowed, NotFound, PreconditionRequired, VersionMismatch
+from devlore.problems import (
+    Conflict,
+    Invalid,
+    NotAllowed,
+    NotFound,
+    PreconditionRequired,
+    StepUpRequired,
+    VersionMismatch,
+)
 from devlore.types import Memory, MemoryDraft, MemoryPatch, Restoration
-from devlore_server.kit.http import Router, Who, encoded, problems, requires
+from devlore_server.kit.http import Router, Who, check_fresh, encoded, problems, requires
 from devlore_server.memory.api.preconditions import ETAG_HEADER, IfMatch, IfNoneMatch, etag, expected, unchanged
 from devlore_server.memory.api.waiting import INDEXED_HEADER, Wait, indexed
 from devlore_server.memory.service import MemoryService
@@ -103,6 +111,8 @@ class _Memories:
         if_match: IfMatch = None,
         wait: Wait = None,
     ) -> Response:
+        if purge:
+            check_fresh(principal, keys=True)
         remove = self._service.purge if purge else self._service.delete
         await remove(principal, id, expected(if_match))
         return Response(status_code=204, headers=await indexed(self._indexing, wait))
@@ -174,12 +184,13 @@ _DELETE: dict[str, Any] = {
     "summary": "Delete or erase a memory",
     "description": (
         "Deleted, it can be restored. With `purge=true` its author erases it, deleted or not: row, versions, links,"
-        " the text in earlier events, and every index entry."
+        " the text in earlier events, and every index entry; nothing brings it back, so this needs a fresh sign-in or"
+        " an API key (403 `step-up-required`)."
     ),
     "status_code": 204,
     "responses": {
         204: {"description": "Gone.", "headers": INDEXED_HEADER},
-        **problems(NotFound, NotAllowed, VersionMismatch, Invalid),
+        **problems(NotFound, NotAllowed, StepUpRequired, VersionMismatch, Invalid),
     },
     "dependencies": [requires("memories:write")],
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devlore.types import Memory
+from devlore.types import Memory, Status
 from devlore_server.kit.http import preconditions
 from devlore_server.kit.http.preconditions import ETAG_HEADER, IfMatch, IfNoneMatch, expected
 
@@ -15,5 +15,6 @@ def etag(memory: Memory) -> dict[str, str]:
 
 
 def unchanged(if_none_match: str | None, memory: Memory) -> bool:
-    """Whether the caller has this version of a memory already."""
-    return preconditions.unchanged(if_none_match, memory.version)
+    """Whether the caller has this version of a memory already, as they would be told it now."""
+    # Who may see what replaced it changes without a version of it.
+    return memory.status is not Status.SUPERSEDED and preconditions.unchanged(if_none_match, memory.version)

@@ -62,7 +62,7 @@ def _members(value: Any) -> Iterator[tuple[str, Any]]:
     else:
         return
     for name, one in found:
-        if name != _KEY_MATERIAL and (isinstance(one, _HOLDERS) or is_dataclass(one)):
+        if one is not None and name != _KEY_MATERIAL and (isinstance(one, _HOLDERS) or is_dataclass(one)):
             yield name, one
 
 

@@ -67,13 +67,18 @@ async def put_many(
 async def find_waiting(
     connection: Connection, who: Principal, connector: str, successors: Sequence[str]
 ) -> dict[UUID, Claim]:
-    """The claims by which one of these external ids replaces a memory of the caller, by that memory."""
+    """The claims by which one of these external ids replaces a memory of the caller that nothing has replaced yet.
+
+    By memory. What replaced it may be hidden from the caller, whose claim does not override it for that.
+    """
     if not successors:
         return {}
     found = await rows(
         connection,
-        "SELECT memory_id, status, reason, successor FROM memory.claim WHERE organisation_id = %s AND person_id = %s"
-        " AND connector = %s AND successor = ANY (%s) AND status = 'superseded'",
+        "SELECT c.memory_id, c.status, c.reason, c.successor FROM memory.claim c JOIN memory.memory m"
+        " ON m.organisation_id = c.organisation_id AND m.id = c.memory_id WHERE c.organisation_id = %s"
+        " AND c.person_id = %s AND c.connector = %s AND c.successor = ANY (%s) AND c.status = 'superseded'"
+        " AND m.superseded_by IS NULL",
         (who.organisation, who.person, connector, list(successors)),
     )
     return {one["memory_id"]: _claim(one) for one in found}

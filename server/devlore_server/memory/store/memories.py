@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
-from devlore.events import Event, EventType, MemorySnapshot, audience_of
+from devlore.events import Event, EventType, audience_of
 from devlore.problems import NotFound
 from devlore.types import Memory, Privacy, Source, Status, Trust
 from devlore_server.kit import audit
@@ -58,8 +58,7 @@ _UPDATE: LiteralString = f"""
     archived AS (
         INSERT INTO memory.version (organisation_id, memory_id, version, change, changed_at, changed_by, reason, state)
         SELECT m.organisation_id, m.id, m.version, m.change, m.updated_at, m.changed_by, m.change_reason,
-               CASE WHEN {_UNNAMED} THEN jsonb_set(r.past, '{{superseded_by}}', to_jsonb(m.superseded_by))
-                    ELSE r.past END
+               coalesce(jsonb_set(r.past, '{{superseded_by}}', to_jsonb(m.superseded_by)), r.past)
         FROM r JOIN memory.memory m ON m.organisation_id = %(organisation)s AND m.id = r.id
         WHERE m.id = ANY (%(ids)s) ON CONFLICT DO NOTHING)
     UPDATE memory.memory m SET
@@ -238,13 +237,6 @@ async def find_many(
     return [memory_of(one) for one in found]
 
 
-async def hold_successions(connection: Connection, who: Principal) -> None:
-    """Until the transaction ends, nobody else who asks for this gives a memory of the organisation a successor."""
-    await connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended('memory.superseded_by ' || %s, 0))", (str(who.organisation),)
-    )
-
-
 async def find_visible(database: Database, who: Principal, ids: Sequence[UUID]) -> list[Memory]:
     """The memories among ``ids`` that are not deleted and that ``who`` may see, in one round trip, in no order."""
     query: LiteralString = f"SELECT {COLUMNS} FROM memory.visible(%s, %s, %s, %s) AS m"
@@ -378,6 +370,8 @@ def _next(revision: Revision, at: datetime) -> Memory:
 
 
 def _event(type: EventType, memory: Memory) -> Event:
+    # One event is for all who may see the memory, now and later; not all of them may see what replaced it.
+    told = memory if memory.superseded_by is None else memory.model_copy(update={"superseded_by": None})
     return Event.model_construct(
         id=new_id(),
         type=type,
@@ -386,15 +380,5 @@ def _event(type: EventType, memory: Memory) -> Event:
         version=memory.version,
         audience=audience_of(memory),
         occurred_at=memory.updated_at,
-        data=trusted(MemorySnapshot, {"memory": memory}).model_dump(mode="json"),
-    )
-
-
-async def find_row(connection: Connection, who: Principal, id: UUID) -> Row | None:
-    """The raw row with ``change``, ``changed_by`` and ``change_reason`` of the current version, deleted ones too."""
-    return await row(
-        connection,
-        f"SELECT {COLUMNS}, m.change, m.changed_by, m.change_reason FROM memory.memory m"
-        " WHERE m.organisation_id = %s AND m.id = %s",
-        (who.organisation, id),
+        data={"memory": told},  # a MemorySnapshot, once it is JSON
     )

@@ -1,4 +1,4 @@
-"""Rows of ``memory.version``: past states of memories, read and imported; ``store.memories`` archives them."""
+"""The states of memories, the current one and the past of ``memory.version``; ``store.memories`` archives them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pydantic_core import to_json
 
 from devlore.types import Memory, Version
 from devlore_server.kit.auth import Principal
-from devlore_server.kit.db import Connection, Row, rows
+from devlore_server.kit.db import Connection, Row, row, rows
+from devlore_server.memory.store.memories import COLUMNS, memory_of
 
 # As of the memory itself: a successor is named to those who may see it.
 _STATE: LiteralString = (
@@ -19,6 +20,28 @@ _STATE: LiteralString = (
     " AND s.id = (v.state->>'superseded_by')::uuid), 'null')) END AS state"
 )
 _COLUMNS: LiteralString = f"v.memory_id, v.version, v.change, v.changed_at, v.changed_by, v.reason, {_STATE}"
+
+
+async def current(connection: Connection, who: Principal, memory_id: UUID) -> Version | None:
+    """The state a memory is in, deleted or not, or None."""
+    found = await row(
+        connection,
+        f"SELECT {COLUMNS}, m.change, m.changed_by, m.change_reason FROM memory.memory m"
+        " WHERE m.organisation_id = %s AND m.id = %s",
+        (who.organisation, memory_id),
+    )
+    if found is None:
+        return None
+    memory = memory_of(found)
+    return Version.model_construct(
+        memory_id=memory_id,
+        version=memory.version,
+        change=found["change"],
+        changed_at=memory.updated_at,
+        changed_by=found["changed_by"],
+        reason=found["change_reason"],
+        memory=memory,
+    )
 
 
 async def past(
