@@ -78,7 +78,8 @@ class Filters:
 class LexicalQuery:
     """A search: free text of which any word may match, phrases that must occur, texts that must not.
 
-    `organisation` and `access` (the caller's tokens, at least one) bound what can be found; they do not change scores.
+    `organisation` and `access` (the caller's tokens, at least one) bound what can be found, and among what words are
+    rare: a score says nothing of what others write but how much there is of it.
     """
 
     organisation: UUID

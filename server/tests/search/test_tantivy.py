@@ -1,6 +1,7 @@
 """The embedded lexical index: what it finds, and what it never shows."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -124,11 +125,46 @@ def test_only_what_the_tokens_open_is_found() -> None:
     assert index.matching(query(), [UUID(int=n) for n in range(1, 6)]) == {UUID(int=1)}
 
 
-def test_access_does_not_change_scores() -> None:
-    index = filled(memory(1, "pool"), memory(2, "pool pool dry", access=f"t:{TEAM}"), memory(3, "x", access="p:x"))
-    alone = index.search(query("pool"), 10).memories[0]
-    together = index.search(query("pool", access=[*MINE, f"t:{TEAM}", "p:x"]), 10).memories
-    assert next(m.score for m in together if m.id.int == 1) == alone.score
+def test_tokens_that_show_nothing_more_do_not_change_scores() -> None:
+    index = filled(memory(1, "pool"), memory(2, "pool", access="p:x"))
+    alone = index.search(query("pool"), 10).memories
+    assert index.search(query("pool", access=[*MINE, f"t:{TEAM}", "p:y"]), 10).memories == alone
+
+
+@pytest.mark.parametrize("hidden", [{"access": "p:x"}, {"organisation": GLOBEX}])
+def test_a_word_is_as_rare_as_it_is_among_what_is_seen(hidden: dict[str, Any]) -> None:
+    mine = [memory(1, "pool"), memory(2, "lake"), memory(3, "well and"), memory(4, "well also")]
+    theirs = [memory(number, "lake", **hidden) for number in range(5, 15)]
+    index = filled(*mine, *theirs)
+    for version in range(2, 6):
+        index.upsert([memory(number, "lake", version, **hidden) for number in range(5, 10)])
+        index.commit()
+    asked = index.search(query("pool lake"), 10)
+    for arm in (asked.memories, asked.passages):
+        assert sorted(match.id.int for match in arm) == [1, 2]
+        assert arm[0].score == pytest.approx(arm[1].score, rel=1e-6)
+    single = [index.search(query(word), 10) for word in ("pool", "lake", "well")]
+    assert single[0].memories[0].score == pytest.approx(single[1].memories[0].score, rel=1e-6)
+    assert single[0].memory_ceiling == pytest.approx(single[1].memory_ceiling, rel=1e-6)
+    assert single[2].memory_ceiling < single[0].memory_ceiling
+
+
+def test_what_was_written_often_and_deleted_is_found_all_the_same() -> None:
+    index = filled(memory(1, "pool"), memory(2, "pool", access="p:x"))
+    for version in range(2, 12):
+        index.upsert([memory(1, "pool", version), memory(2, "pool", version, access="p:x")])
+        index.commit()
+    assert found(index, query("pool")) == [1]
+    assert in_passages(index, query("pool")) == [1]
+
+
+def test_a_word_only_others_write_is_worth_what_nobody_writes() -> None:
+    index = filled(memory(1, "pool"), *(memory(number, "lake", access="p:x") for number in range(2, 9)))
+    known, unknown = index.search(query("pool lake"), 10), index.search(query("pool void"), 10)
+    assert known.memories == unknown.memories
+    assert known.memory_ceiling == pytest.approx(unknown.memory_ceiling, rel=1e-6)
+    assert known.passage_ceiling == pytest.approx(unknown.passage_ceiling, rel=1e-6)
+    assert index.search(query("lake"), 10).memories == []
 
 
 DIVERSE = {

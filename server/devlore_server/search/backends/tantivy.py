@@ -136,10 +136,10 @@ class TantivyIndex:
     def search(self, query: LexicalQuery, limit: int) -> LexicalMatches:
         """Find the best `limit` memories by each arm. A query without words finds by filters alone, scored 0."""
         clauses, words = self._clauses(query), Words(self._analyser.query(query.text))
-        scored = words.scored(self._memories, wide=clauses.wide)
+        scored = words.scored(self._memories, clauses.seen(self._memories), wide=clauses.wide)
         whole = self._memories.top(clauses.query(self._memories, scored.query), limit)
         memories = [Match(UUID(int=id), score) for id, _, score in whole]
-        part = words.scored(self._passages, wide=clauses.wide)
+        part = words.scored(self._passages, clauses.seen(self._passages), wide=clauses.wide)
         parts = self._passages.top(clauses.bare().query(self._passages, part.query), limit * PASSAGES_PER_MEMORY)
         best: dict[int, tuple[int, float]] = {}
         for id, ordinal, score in parts:

@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate
 from uuid import UUID
@@ -46,43 +46,66 @@ class Scored:
     ceiling: float
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class _Found:
+    """A word of a query that the index has: what meeting it is worth, and what the engine's score is multiplied by."""
+
+    worth: float
+    field: str
+    term: str
+    boost: float
+    frequency: int
+
+    def query(self, opened: Opened) -> Query:
+        query = Query.term_query(opened.schema, self.field, self.term, "freq")
+        return query if self.boost == 1.0 else Query.boost_query(query, self.boost)
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """The free-text part of a query."""
 
     terms: QueryTerms
 
-    def scored(self, opened: Opened, *, wide: bool = False) -> Scored:
+    def scored(self, opened: Opened, seen: Query | None = None, *, wide: bool = False) -> Scored:
         """Any of the words, each weighted by the root of how often the query has it; None without words.
+
+        A word is as rare as it is among the documents `seen`: a score must not tell how often others write it. None is
+        for all.
 
         In a `wide` search, one over all a caller may see, the rarest words choose the candidates and the others only
         score them: roughly MaxScore (Turtle & Flood 1995), which the engine does not do for filtered queries.
         """
-        searcher = opened.index.searcher()
-        total = searcher.num_docs
-        found: list[tuple[float, str, str, float, int]] = []
-        missing = 0.0
+        found, missing = self._found(opened)
+        kept = sorted(found, reverse=True)[:MAX_TERMS]
+        if seen is not None:
+            kept, unseen = _as_rare_as_in(opened, seen, kept)
+            missing += unseen
+        if not kept:
+            return Scored(Query.empty_query() if self.terms else None, missing)
+        walked = list(accumulate(one.frequency for one in kept))
+        leading = max(1, bisect_right(walked, LEADING_POSTINGS)) if wide else len(kept)
+        terms = [one.query(opened) for one in kept]
+        query = Query.boolean_query([(Occur.Should, term) for term in terms[:leading]])
+        if leading < len(terms):
+            rest = [(Occur.Should, term) for term in terms[leading:]]
+            query = Query.boolean_query([(Occur.Must, query), *rest])
+        return Scored(query, missing + sum(one.worth for one in kept))
+
+    def _found(self, opened: Opened) -> tuple[list[_Found], float]:
+        """The words the index has, and what the others would be worth."""
+        searcher, total = opened.index.searcher(), opened.total()
+        found, missing = [], 0.0
         for name, counts, weight in self._fields(opened):
             for term, count in counts.items():
                 frequency = searcher.doc_freq(name, term)
                 boost = weight * math.sqrt(count)
                 worth = boost * (K1 + 1) * _idf(total, frequency)
                 if frequency:
-                    found.append((worth, name, term, boost, frequency))
+                    found.append(_Found(worth, name, term, boost, frequency))
                 elif name != "code":
                     missing += worth
-        if not found:
-            return Scored(Query.empty_query() if self.terms else None, missing)
-        found.sort(reverse=True)
-        kept = found[:MAX_TERMS]
-        walked = list(accumulate(frequency for *_, frequency in kept))
-        leading = max(1, bisect_right(walked, LEADING_POSTINGS)) if wide else len(kept)
-        terms = [_term(opened, name, term, boost) for _, name, term, boost, _ in kept]
-        query = Query.boolean_query([(Occur.Should, term) for term in terms[:leading]])
-        if leading < len(terms):
-            rest = [(Occur.Should, term) for term in terms[leading:]]
-            query = Query.boolean_query([(Occur.Must, query), *rest])
-        return Scored(query, missing + sum(worth for worth, *_ in kept))
+        return found, missing
 
     def _fields(self, opened: Opened) -> list[tuple[str, Counter[str], float]]:
         fields = [
@@ -93,9 +116,31 @@ class Words:
         return [*fields, ("code", self.terms.code, CODE_WEIGHT)] if opened.has_code else fields
 
 
+def _as_rare_as_in(opened: Opened, seen: Query, found: Iterable[_Found]) -> tuple[list[_Found], float]:
+    """Words weighed as if the index held only what is `seen`, and what those are worth that nothing there holds.
+
+    A word in more than `LEADING_POSTINGS` documents takes too long to count, and one more or less of them says little.
+    """
+    searcher, total = opened.index.searcher(), opened.total()
+    kept, missing = list[_Found](), 0.0
+    for one in found:
+        if one.frequency > LEADING_POSTINGS:
+            kept.append(one)
+            continue
+        word = Query.term_query(opened.schema, one.field, one.term, "basic")
+        both = Query.const_score_query(Query.boolean_query([(Occur.Must, seen), (Occur.Must, word)]), 1.0)
+        frequency = int(searcher.search(both, 1, count=True).count)  # type: ignore[attr-defined]  # missing from the stub
+        share = _idf(total, frequency) / _idf(total, one.frequency)
+        if frequency:
+            kept.append(replace(one, worth=one.worth * share, boost=one.boost * share))
+        elif one.field != "code":
+            missing += one.worth * share
+    return sorted(kept, reverse=True), missing
+
+
 def _idf(total: int, frequency: int) -> float:
     """Robertson & Zaragoza 2009, 3.1, as the engine computes it."""
-    return math.log1p((total - frequency + 0.5) / (frequency + 0.5)) if total >= frequency else 0.0
+    return math.log1p((total - frequency + 0.5) / (frequency + 0.5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +170,14 @@ class Clauses:
         if scored is not None:
             clauses.append((Occur.Must, scored))
         return Query.boolean_query(clauses)
+
+    def seen(self, opened: Opened) -> Query | None:
+        """All that the caller may see, whatever is asked for; None where that is all there is."""
+        theirs = sum(opened.index.searcher().doc_freq("scope", one) for one in self._scopes())
+        return None if theirs >= opened.total("live") else _any(opened, "scope", self._scopes())
+
+    def _scopes(self) -> list[str]:
+        return [scope(self.asked.organisation, access) for access in self.asked.access]
 
     @property
     def wide(self) -> bool:
@@ -188,8 +241,3 @@ def _sequence(opened: Opened, name: str, tokens: list[str]) -> Query:
     if len(tokens) == 1:
         return Query.term_query(opened.schema, name, tokens[0], "basic")
     return Query.phrase_query(opened.schema, name, list(tokens))
-
-
-def _term(opened: Opened, name: str, term: str, boost: float) -> Query:
-    query = Query.term_query(opened.schema, name, term, "freq")
-    return query if boost == 1.0 else Query.boost_query(query, boost)

@@ -10,7 +10,7 @@ from tantivy import Document, Index, IndexWriter, Query, Schema, SchemaBuilder
 from devlore_server.search.analysis import Analyser, token_analyser
 from devlore_server.search.lexical import FACETS, Key, LexicalDocument
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever fields or analysis change, which makes indexes of older servers incompatible."""
 
 TITLE_WEIGHT = 3
@@ -86,6 +86,11 @@ class Opened:
         """The documents that are `live`, or `gone`: tombstones."""
         return Query.const_score_query(Query.term_query(self.schema, "state", value, "basic"), 1.0)
 
+    def total(self, *states: str) -> int:
+        """Documents in any of these states, or all, as the engine weighs words by: deleted ones too, until a merge."""
+        searcher = self.index.searcher()
+        return sum(searcher.doc_freq("state", state) for state in states or ("live", "gone"))
+
     def count(self, state: str) -> int:
         """How many documents are in a state."""
         found = self.index.searcher().search(self.state(state), 1, count=True)
@@ -133,7 +138,9 @@ def passage_documents(memory: LexicalDocument, analyser: Analyser) -> Iterator[D
     title = f"{memory.title}\n" * (TITLE_WEIGHT - 1) if memory.title else ""
     for ordinal, text in enumerate(memory.passages):
         parts = analyser.words(title + text)
-        yield Document(**bounds, number=ordinal, words=parts.words, han=parts.han, han_pairs=parts.han_pairs)
+        yield Document(
+            **bounds, number=ordinal, state="live", words=parts.words, han=parts.han, han_pairs=parts.han_pairs
+        )
 
 
 def tombstone(key: Key, version: int) -> Document:
