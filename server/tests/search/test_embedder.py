@@ -83,6 +83,7 @@ class Endpoint:
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
+        self.patience = 10_000
         self.requests: list[dict[str, Any]] = []
         self.headers: list[str] = []
         self.url = ""
@@ -93,6 +94,8 @@ class Endpoint:
         request = json.loads(await reader.readexactly(size))
         self.requests.append(request)
         self.headers.append(head)
+        if len(request["input"]) > self.patience:
+            await reader.read()  # until whoever asked has given up
         status, body = self.answer(request)
         writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
         await writer.drain()
@@ -178,6 +181,20 @@ async def test_a_busy_endpoint_is_tried_again() -> None:
     async with serving(lambda request: next(answers, None) or vectors_of(2)(request)) as (embedder, endpoint):
         assert (await embedder.embed(["a"])).shape == (1, 2)
         assert len(endpoint.requests) == 3
+
+
+async def test_an_endpoint_that_is_too_slow_for_many_texts_is_sent_fewer() -> None:
+    async with serving(vectors_of(2), timeout=0.5) as (embedder, endpoint):
+        endpoint.patience = 20
+        texts = ["x" * (number + 1) for number in range(128)]
+        for _ in range(2):
+            endpoint.requests.clear()
+            vectors = await embedder.embed(texts)
+            assert np.allclose(vectors[:, 0] / vectors[:, 1], [len(text) for text in texts], rtol=1e-4)
+        assert {len(request["input"]) for request in endpoint.requests} == {16}, "it is not tried again"
+        endpoint.patience = 0
+        with pytest.raises(EmbedderUnavailable, match="no answer"):
+            await embedder.ping()
 
 
 async def test_nobody_there_is_unavailable() -> None:
