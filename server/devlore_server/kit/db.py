@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, LiteralString, TypeVar
 
-from psycopg import AsyncConnection, AsyncCursor, OperationalError
+from psycopg import AsyncConnection, AsyncCursor, OperationalError, ProgrammingError, conninfo
 from psycopg.rows import TupleRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
@@ -30,8 +30,16 @@ class Database:
 
     def __init__(self, url: str, *, min_size: int = 1, max_size: int = 10) -> None:
         self._max_size = max_size
+        # A transaction is begun and ended in so many words; a statement outside one is a transaction of its own.
         self._pool = _Pool(
-            url, min_size=min_size, max_size=max_size, open=False, timeout=10, check=None, name="devlore"
+            url,
+            min_size=min_size,
+            max_size=max_size,
+            open=False,
+            timeout=10,
+            check=None,
+            name="devlore",
+            kwargs={"autocommit": True},
         )
 
     async def open(self) -> None:
@@ -88,14 +96,12 @@ class Database:
         for tries_left in range(self._max_size, -1, -1):
             lost = False
             try:
-                async with self._pool.connection() as connection:
-                    try:
-                        await connection.set_autocommit(True)
-                        return await run(connection)
-                    finally:
-                        lost = connection.closed
-                        if not lost:
-                            await connection.set_autocommit(False)
+                connection = await self._pool.getconn()
+                try:
+                    return await run(connection)
+                finally:
+                    lost = connection.closed
+                    await self._pool.putconn(connection)
             except (PoolClosed, PoolTimeout) as error:
                 raise Unavailable("The database does not answer.") from error
             except OperationalError as error:
@@ -140,6 +146,25 @@ class _Pool(AsyncConnectionPool[Connection]):
             await self.putconn(connection)
             raise asyncio.CancelledError
         return connection
+
+    async def wait(self, timeout: float = 30.0) -> None:
+        before = _cancellations()
+        try:
+            await super().wait(timeout)
+            if _cancellations() > before:
+                raise asyncio.CancelledError
+        except asyncio.CancelledError:
+            await self.close()  # nobody will who never got it
+            raise
+
+
+def checked_address(url: str) -> str:
+    """The same address of a database. Raises ``ValueError``, which quotes none of it: it may hold a password."""
+    try:
+        conninfo.conninfo_to_dict(url)
+    except ProgrammingError:
+        raise ValueError("Write postgresql://user:password@host:port/database, special characters as %XX.") from None
+    return url
 
 
 def system(organisation: Any, person: Any = NIL) -> Principal:

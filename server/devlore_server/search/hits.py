@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from math import prod
 from uuid import UUID
 
@@ -90,11 +89,16 @@ def _alike(rows: Mapping[UUID, Memory]) -> dict[UUID, str]:
 
     Comparing all texts in full took longer than the rest of a search.
     """
-    words = {id: frozenset(f"{row.body[:_COMPARED] or row.title}".split()) for id, row in rows.items()}
+    words = [(id, set(f"{row.body[:_COMPARED] or row.title}".split())) for id, row in rows.items()]
+    words.sort(key=lambda one: len(one[1]))
     alike: set[UUID] = set()
-    for (one, mine), (other, theirs) in combinations(words.items(), 2):
-        if 2 * len(mine & theirs) >= max(len(mine), len(theirs)):
-            alike |= {one, other}
+    for place, (one, mine) in enumerate(words):
+        most = 2 * len(mine)
+        for other, theirs in words[place + 1 :]:
+            if len(theirs) > most:
+                break  # so is every later one
+            if 2 * len(mine & theirs) >= len(theirs):
+                alike |= {one, other}
     return {id: f"{rows[id].title}\n{rows[id].body}" for id in alike}
 
 

@@ -86,13 +86,13 @@ class Legs:
                 await self._within("facets", lambda: self._count(question, answers), answers)
             return answers
         async with asyncio.TaskGroup() as group:
-            # The one that waits for another process first: the other then runs meanwhile.
-            if VECTOR in question.names:
-                group.create_task(self._within(VECTOR, lambda: self._meaning(question, answers), answers))
             if LEXICAL in question.names:
                 group.create_task(self._within(LEXICAL, lambda: self._words(question, answers), answers))
             if question.facets:
                 group.create_task(self._within("facets", lambda: self._count(question, answers), answers))
+            if VECTOR in question.names:
+                # In this task, so at once: the others run while another process works on this one.
+                await self._within(VECTOR, lambda: self._meaning(question, answers), answers)
         return answers
 
     async def _within(self, name: str, leg: Callable[[], Awaitable[None]], answers: Answers) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -27,6 +28,7 @@ _DECLINE_BOUNDS = (0.25, 1.5)
 _DECLINE_RANK = 20
 _DECLINE_POWER = 1.5
 _RECENCY_HALF_LIFE = timedelta(days=90)
+_NO_TIME = timedelta(0)
 _RECENCY_SHARE, _IMPORTANCE_SHARE, _PINNED_SHARE = 0.03, 0.03, 0.02
 _COMPARED_CHARS = 1_200
 _WORD = re.compile(r"\w+")
@@ -89,8 +91,7 @@ class Ranked(NamedTuple):
         return tuple(column.of(self.id) for column in self.columns)
 
 
-@dataclass(frozen=True, slots=True)
-class Traits:
+class Traits(NamedTuple):
     """What factors look at in a memory's row."""
 
     occurred_at: datetime
@@ -130,7 +131,9 @@ def collapse(ranked: Sequence[Ranked], texts: Mapping[UUID, str]) -> list[Ranked
     sketches: list[_Sketch | None] = []
     for hit in ranked:
         sketch = _Sketch(texts[hit.id]) if hit.id in texts else None
-        twin = next((i for i, other in enumerate(sketches) if sketch and other and sketch.resembles(other)), None)
+        twin = None
+        if sketch is not None:
+            twin = next((i for i, other in enumerate(sketches) if other and sketch.resembles(other)), None)
         if twin is None:
             kept.append(hit)
             sketches.append(sketch)
@@ -171,19 +174,15 @@ def _selectivity(arm: Arm) -> float:
 
 
 def _column(arm: Arm, share: float) -> _Column:
-    worth = {found.id.int: share * _scaled(found.score, arm.ceiling) for found in arm.found}
-    lowest = 0.0 if arm.exhausted else min(found.score for found in arm.found)
-    return _Column(arm, worth, share * _scaled(lowest, arm.ceiling))
-
-
-def _scaled(score: float, ceiling: float) -> float:
-    return min(1.0, max(0.0, score / ceiling)) if ceiling > 0 else 0.0
+    ceiling = arm.ceiling if arm.ceiling > 0 else inf
+    worth = {found.id.int: share * min(1.0, max(0.0, found.score / ceiling)) for found in arm.found}
+    return _Column(arm, worth, 0.0 if arm.exhausted else min(worth.values()))
 
 
 def _adjusted(hit: Ranked, traits: Traits | None, now: datetime) -> Ranked:
     if traits is None:
         return hit
-    age = max(timedelta(0), now - traits.occurred_at)
+    age = max(_NO_TIME, now - traits.occurred_at)
     factors = {
         "recency": 1 + _RECENCY_SHARE * 0.5 ** (age / _RECENCY_HALF_LIFE),
         "importance": 1 + _IMPORTANCE_SHARE * (2 * min(1.0, max(0.0, traits.importance)) - 1),
@@ -194,7 +193,7 @@ def _adjusted(hit: Ranked, traits: Traits | None, now: datetime) -> Ranked:
     for factor in factors.values():
         product *= factor
     bounded = min(1 + LARGEST_FACTOR, max(1 - LARGEST_FACTOR, product))
-    return hit._replace(score=hit.relevance * bounded, factors=factors)
+    return Ranked(hit.id, hit.relevance * bounded, hit.relevance, hit.columns, factors, hit.duplicates)
 
 
 class _Sketch:

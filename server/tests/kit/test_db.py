@@ -164,6 +164,37 @@ async def test_a_cancellation_that_meets_its_connection_is_not_lost(database_url
     await database.close()
 
 
+async def test_a_cancellation_that_meets_the_opened_pool_is_not_lost(database_url: str) -> None:
+    """A process told to stop in the moment it reached PostgreSQL would start all the same."""
+    for ticks in range(10):
+        database = Database(database_url, max_size=1)
+        opened = asyncio.create_task(_opened_for_ever(database))
+        while (full := getattr(database._pool, "_pool_full_event", None)) is None or not full.is_set():
+            await asyncio.sleep(0)
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        opened.cancel()
+        _, going_on = await asyncio.wait([opened], timeout=10)
+        assert not going_on, ticks
+        await database.close()
+
+
+async def _opened_for_ever(database: Database) -> None:
+    await database.open()
+    await asyncio.Event().wait()
+
+
+async def test_a_pool_whose_opening_was_cancelled_is_closed() -> None:
+    database = Database("postgresql://postgres@127.0.0.1:1/nothing")
+    opening = asyncio.create_task(database.open())
+    while getattr(database._pool, "_pool_full_event", None) is None:
+        await asyncio.sleep(0)
+    opening.cancel()
+    await asyncio.wait([opening])
+    assert opening.cancelled()
+    assert database._pool.closed
+
+
 async def _cancelled_after(ticks: int, database: Database) -> bool:
     """Whether a task that waits for the only connection ends when cancelled so many turns of the loop after it is its.
 

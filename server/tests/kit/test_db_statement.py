@@ -8,6 +8,7 @@ from typing import LiteralString
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 
 from devlore.problems import Unavailable
 from devlore_server.kit.auth import NIL, Principal
@@ -84,7 +85,8 @@ async def test_a_statement_that_is_given_up_leaves_the_pool_whole(database_url: 
                 await database.statement("SELECT pg_sleep(5)")
         assert await database.statement("SELECT 1 AS n") == {"n": 1}
         async with database.transaction(None) as connection:
-            assert not connection.autocommit
+            assert connection.info.transaction_status == TransactionStatus.INTRANS
+        assert connection.info.transaction_status == TransactionStatus.IDLE
     await database.close()
 
 

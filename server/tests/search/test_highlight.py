@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from devlore.types import Highlight
 from devlore_server.search.analysis import Analyser
-from devlore_server.search.highlight import EXCERPT, Marker
+from devlore_server.search.highlight import _WORD, EXCERPT, Marker, _vocabulary, _words_of
 
 ANALYSER = Analyser()
 
@@ -89,3 +89,18 @@ def test_offsets_always_lie_in_the_field(query: str, title: str, body: str) -> N
         for start, end in highlight.spans:
             assert ends <= start < end <= len(highlight.excerpt)
             ends = end
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=127)))
+def test_plain_text_is_cut_into_the_words_that_any_text_is(text: str) -> None:
+    assert _words_of(text) == set(_WORD.findall(text))
+
+
+def test_words_that_were_forgotten_are_learned_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "Pools of connections: getConnectionPool() and connected_pools, over and over."
+    found = marks("connection pool", body)
+    vocabulary = _vocabulary("english")
+    vocabulary.clear()
+    monkeypatch.setattr(vocabulary, "MOST", 3)
+    assert [marks("connection pool", body) for _ in range(3)] == [found] * 3
+    assert len(vocabulary) <= 3
