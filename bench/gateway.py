@@ -27,6 +27,7 @@ from devlore_server.kit.auth import Principal
 from devlore_server.kit.cache import connect, tenant_key
 from devlore_server.kit.ids import new_id
 from devlore_server.kit.limit import Demand, Policy, RedisLimiter
+from devlore_server.kit.line import Line
 from interleaved import take_turns
 from roles import Role, Signed
 from split import Team, team
@@ -119,14 +120,14 @@ def _take_many(url: str, key: str, start: float, count: int) -> tuple[int, float
 async def _taking(url: str, key: str, start: float, count: int) -> tuple[int, float]:
     # A unit of this account comes back in a quarter of an hour: none does while this runs.
     demand = Demand(tenant_key(UUID(key), "limit"), Policy("bench", ALLOWED, A_DAY))
-    redis = connect(url, patience=30)
-    limiter = RedisLimiter(redis)
-    await redis.ping()
+    line = Line(connect(url, patience=30))
+    limiter = RedisLimiter(line)
+    await line.ping()
     await asyncio.sleep(max(0.0, start - time.time()))
     started = time.perf_counter()
     verdicts = await asyncio.gather(*(limiter.take([demand]) for _ in range(count)))
     seconds = time.perf_counter() - started
-    await redis.aclose()
+    line.close()
     return sum(verdict.allowed for (verdict,) in verdicts), seconds
 
 
@@ -150,8 +151,8 @@ def limits(team: Team, options: argparse.Namespace) -> list[dict[str, Any]]:
 
 async def _takes(url: str, times: int) -> list[float]:
     """Seconds per take of a person's and their organisation's account, one after the other."""
-    redis = connect(url)
-    limiter, organisation, person = RedisLimiter(redis), new_id(), new_id()
+    line = Line(connect(url))
+    limiter, organisation, person = RedisLimiter(line), new_id(), new_id()
     demands = [
         Demand(tenant_key(organisation, "limit", person), Policy("person", 1_000_000)),
         Demand(tenant_key(organisation, "limit"), Policy("organisation", 10_000_000)),
@@ -161,7 +162,7 @@ async def _takes(url: str, times: int) -> list[float]:
         started = time.perf_counter()
         await limiter.take(demands)
         taken.append(time.perf_counter() - started)
-    await redis.aclose()
+    line.close()
     return taken
 
 

@@ -25,6 +25,13 @@ from devlore_server.ports import Identity
 from devlore_server.settings import ROLES
 from devlore_server.subscriptions import GATEWAY_ANSWERS
 
+_READS = (
+    "/v1/search",
+    "/internal/memories/visible",
+    *(f"/internal/identity/{what}" for what in ("session", "cookie", "key", "keyset", "familiar")),
+)
+"""POSTs between processes that change nothing; sent so often that none asks Redis whether it was seen elsewhere."""
+
 
 def face(process: Process, services: Services) -> FastAPI:
     """One FastAPI application of everything this process answers."""
@@ -45,10 +52,11 @@ def _add_gateway(app: FastAPI, process: Process, services: Services) -> None:
     # The same document in every topology, whoever answers.
     app.openapi = openapi.document  # type: ignore[method-assign]
     if proxy is not None:
-        app.mount("", proxy)  # behind every route of our own
+        app.add_middleware(proxy.around)  # before the routes of our own: most requests go elsewhere
     guard(
         app,
         database=process.database,
+        secret=process.secret,
         limiter=process.limiter,
         quotas=Quotas.per_minute(settings.quota) if settings.quota else None,
         tracing=_tracing(process),
@@ -83,7 +91,8 @@ def _add_signature_check(app: FastAPI, process: Process, services: Services) -> 
     for router in services.internal:
         app.include_router(router)
     _add_operations(app, process)
-    app.add_middleware(SignedCallers, secret=process.secret)
+    shared = process.cache if process.settings.redis_url is not None else None
+    app.add_middleware(SignedCallers, secret=process.secret, shared=shared, reads=_READS)
     app.add_middleware(BodyLimit, larger=LARGER_BODIES)
     app.add_middleware(InternalOnly, networks=Networks(process.settings.internal_networks))
     app.add_middleware(CatchAll)

@@ -18,6 +18,7 @@ from devlore_server.kit import cache, heap, limit
 from devlore_server.kit.db import Database
 from devlore_server.kit.draining import Drain
 from devlore_server.kit.embedded import EmbeddedPostgres
+from devlore_server.kit.line import Line
 from devlore_server.kit.log import Consumer, EventLog, RedisHint
 from devlore_server.kit.migrate import app_url, migrate
 from devlore_server.kit.paging import Paging
@@ -99,12 +100,14 @@ async def started(settings: Settings, stack: AsyncExitStack, drain: Drain) -> Pr
     stack.push_async_callback(database.close)
     await settle_tier(database, settings.tier)
     redis = cache.connect(settings.redis_url.get_secret_value()) if settings.redis_url else None
-    if redis is not None:
+    line = Line(redis) if redis is not None else None
+    if redis is not None and line is not None:
         stack.push_async_callback(redis.aclose)
+        stack.callback(line.close)
     supervisor = Supervisor()
     secret = settings.key()
     own_limiter = limit.LocalLimiter()
-    shared = cache.RedisCache(redis) if redis else cache.LocalCache()
+    shared = cache.RedisCache(line) if line else cache.LocalCache()
     process = Process(
         settings=settings,
         secret=secret,
@@ -113,7 +116,7 @@ async def started(settings: Settings, stack: AsyncExitStack, drain: Drain) -> Pr
         database=database,
         log=EventLog(database, RedisHint(redis) if redis else None),
         cache=shared,
-        limiter=limit.FallbackLimiter(limit.RedisLimiter(redis), own_limiter) if redis else own_limiter,
+        limiter=limit.FallbackLimiter(limit.RedisLimiter(line), own_limiter) if line else own_limiter,
         revocations=Revocations(shared),
         paging=Paging(secret),
     )

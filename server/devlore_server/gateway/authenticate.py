@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
@@ -13,9 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from devlore.problems import Problem, Unauthenticated
 from devlore_server.gateway.credentials import Browser, Credential, Token, credential_of
+from devlore_server.gateway.limits import PAYER
 from devlore_server.gateway.networks import Networks, address_of, network_of
-from devlore_server.gateway.standings import Standings
-from devlore_server.kit.auth import Principal, Visitor
+from devlore_server.gateway.standings import Ask, Standings, Whose
+from devlore_server.kit.auth import Caller, Principal, Visitor
 from devlore_server.kit.clock import Clock, utc_now
 from devlore_server.kit.credentials import ApiKey
 from devlore_server.kit.http import admit, problem_response
@@ -26,14 +29,25 @@ from devlore_server.ports import Identity, Standing
 FRESH = timedelta(minutes=15)
 """How long a person counts as having just proved who they are."""
 
-_REFUSAL = "devlore.refusal"
+_FINDING = "devlore.finding"
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What identity is asked about a credential; ``lenient`` where one that does not hold makes a visitor."""
+
+    credential: Hashable
+    ask: Ask
+    whose: Whose | None = None
+    lenient: bool = False
 
 
 class Authenticate:
-    """Admits each request as the person its credential belongs to, or as a visitor when it carries none.
+    """Finds out whose credential each request carries, and tells the rate limits whom to charge meanwhile.
 
-    A credential that does not hold is refused by ``Refusals``, behind the rate limits: guessing costs, too. A
-    browser's cookie that ran out makes a visitor instead: its page must still be able to sign in.
+    Until ``Admission`` behind the limits has what was found, everybody is a visitor. There a credential that does not
+    hold is refused: guessing costs, too. A browser's cookie that ran out makes a visitor instead: its page must still
+    be able to sign in.
     """
 
     def __init__(
@@ -55,40 +69,63 @@ class Authenticate:
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            network = network_of(address_of(scope, self._proxies))
-            admit(scope, Visitor(network))
-            try:
-                credential = credential_of(scope, self._origin.encode())
-                if credential is not None:
-                    await self._admit(scope, credential, network)
-            except Problem as problem:
-                scope[_REFUSAL] = problem
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        network = network_of(address_of(scope, self._proxies))
+        admit(scope, Visitor(network))
+        finding = await self._begun(scope, network)
+        scope[_FINDING] = finding
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            # Whoever was refused by the limits never looked at what was found.
+            if finding is not None and not finding.cancel():
+                finding.exception()
 
-    async def _admit(self, scope: Scope, credential: Credential, network: str | None) -> None:
-        standing = await self._standing(credential, network)
+    async def _begun(self, scope: Scope, network: str | None) -> asyncio.Future[Caller] | None:
+        """Who it is, being found out; None for whoever brings no credential.
+
+        Whom the limits charge is settled at once: who it was a moment ago, while Redis is asked whether that holds.
+        """
+        try:
+            credential = credential_of(scope, self._origin.encode())
+            if credential is None:
+                return None
+            question = await self._question(credential, network)
+        except Problem as problem:
+            refused: asyncio.Future[Caller] = asyncio.get_running_loop().create_future()
+            refused.set_exception(problem)
+            return refused
+        finding = asyncio.create_task(self._found(question, network))
+        if self._standings.remembered(question.credential) is None:
+            with suppress(Problem):
+                await finding
+        if (known := self._standings.remembered(question.credential)) is not None:
+            scope[PAYER] = known.organisation, known.person
+        return finding
+
+    async def _found(self, question: _Question, network: str | None) -> Caller:
+        standing = await self._standings.of(question.credential, question.ask, question.whose)
         if standing is not None:
-            admit(scope, self._principal(standing, network))
-        elif not isinstance(credential, Browser):
-            raise Unauthenticated("This credential does not hold (any more).")
+            return self._principal(standing, network)
+        if question.lenient:
+            return Visitor(network)
+        raise Unauthenticated("This credential does not hold (any more).")
 
-    async def _standing(self, credential: Credential, network: str | None) -> Standing | None:
+    async def _question(self, credential: Credential, network: str | None) -> _Question:
         ask = self._identity
         match credential:
             case Token(text):
                 claims = await self._keyring.claims(text, self._origin, self._clock)
                 whose = (claims.organisation, claims.person)
-                return await self._standings.of(
-                    (claims.session, *whose),
-                    partial(ask.session, claims.session, claims.person, claims.organisation),
-                    whose,
-                )
+                asked = partial(ask.session, claims.session, claims.person, claims.organisation)
+                return _Question((claims.session, *whose), asked, whose)
             case ApiKey(key_id, digest):
                 # By network as well: identity notes from where a key is used.
-                return await self._standings.of((digest, network), partial(ask.key, key_id, digest, network))
+                return _Question((digest, network), partial(ask.key, key_id, digest, network))
             case Browser(digest):
-                return await self._standings.of(digest, partial(ask.cookie, digest))
+                return _Question(digest, partial(ask.cookie, digest), lenient=True)
 
     def _principal(self, standing: Standing, network: str | None) -> Principal:
         proved_lately = self._clock() - standing.authenticated_at <= FRESH
@@ -173,12 +210,18 @@ class Keyring:
         self._read_at = begun_at
 
 
-class Refusals:
-    """Answers what ``Authenticate`` refused; stands behind the rate limits."""
+class Admission:
+    """Admits whom ``Authenticate`` found, or answers why not; stands behind the rate limits."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        problem = scope.get(_REFUSAL)
-        await (problem_response(problem) if isinstance(problem, Problem) else self._app)(scope, receive, send)
+        finding: asyncio.Future[Caller] | None = scope.get(_FINDING)
+        if finding is not None:
+            try:
+                admit(scope, await finding)
+            except Problem as problem:
+                await problem_response(problem)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)

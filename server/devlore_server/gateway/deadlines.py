@@ -10,6 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from devlore.problems import Overdue
 from devlore_server.kit.http import problem_response
 
+_SLACK = 0.02
+"""The share of its seconds by which a deadline may come early."""
+
 
 class Deadlines:
     """Ends a request that has no answer after ``seconds`` (504), and an answer nobody takes for as long.
@@ -31,12 +34,18 @@ class Deadlines:
         loop = asyncio.get_running_loop()
         started = False
 
+        def move() -> None:
+            # Moving a timer costs more than a whole middleware: only when there is something to gain.
+            due, at = loop.time() + seconds, deadline.when()
+            if at is None or due - at > seconds * _SLACK:
+                deadline.reschedule(due)
+
         async def send_in_time(message: Message) -> None:
             nonlocal started
             started = True
-            deadline.reschedule(loop.time() + seconds)
+            move()
             await send(message)
-            deadline.reschedule(loop.time() + seconds)
+            move()
 
         try:
             async with asyncio.timeout(seconds) as deadline:

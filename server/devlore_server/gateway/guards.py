@@ -9,7 +9,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from devlore_server.gateway.attempts import Attempts
-from devlore_server.gateway.authenticate import Authenticate, Refusals
+from devlore_server.gateway.authenticate import Admission, Authenticate
 from devlore_server.gateway.cors import CrossOrigin
 from devlore_server.gateway.deadlines import Deadlines
 from devlore_server.gateway.hosts import InternalOnly, LoopbackOnly, OwnAddress
@@ -54,6 +54,7 @@ def guard(
     app: FastAPI,
     *,
     database: Database,
+    secret: bytes,
     limiter: Limiter | None = None,
     quotas: Quotas | None = None,
     tracing: Tracing | None = None,
@@ -63,16 +64,16 @@ def guard(
     """Put the gateway around ``app``; without ``sign_in`` everybody is the one person of the individual tier.
 
     From the outside in: request id → headers for browsers → trace → measure → last catch → deadline → our own
-    addresses → body limits → caller → rate limit → attempts → idempotency → the application (scope, handler,
-    problems). Limits only when given a limiter and quotas.
+    addresses → body limits → caller → rate limit → admission → attempts → idempotency → the application
+    (scope, handler, problems). Limits only when given a limiter and quotas.
     """
     # FastAPI puts each added middleware around those before it: the innermost comes first.
-    app.add_middleware(IdempotencyKeys, database=database)
+    app.add_middleware(IdempotencyKeys, database=database, secret=secret)
     app.add_middleware(RefusalsNoted, database=database)
     if sign_in is not None:
         if limiter is not None:
-            app.add_middleware(Attempts, limiter=limiter)
-        app.add_middleware(Refusals)
+            app.add_middleware(Attempts, limiter=limiter, familiar=sign_in.identity.familiar)
+        app.add_middleware(Admission)
     if limiter is not None and quotas is not None:
         app.add_middleware(RateLimits, limiter=limiter, quotas=quotas)
     if sign_in is None:

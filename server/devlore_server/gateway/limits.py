@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from uuid import UUID
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from devlore.problems import RateLimited
-from devlore_server.kit.auth import Caller, Principal
+from devlore_server.kit.auth import Principal
 from devlore_server.kit.cache import tenant_key, visitor_key
 from devlore_server.kit.http import caller_of, problem_response
 from devlore_server.kit.limit import Demand, Limiter, Policy, Verdict
@@ -47,6 +49,8 @@ FREE = frozenset({"/healthz", "/readyz", "/metrics"})
 """Never limited: whoever watches the server must see it when it is busy."""
 
 
+PAYER = "devlore.payer"
+"""In a scope: the organisation and person who pay for a request, where that is known before they are admitted."""
 VISITORS = Policy("network", 300)
 
 
@@ -85,7 +89,7 @@ class RateLimits:
             await self._app(scope, receive, send)
             return
         units = self._units(scope["method"], scope["path"])
-        verdicts = await self._limiter.take(self._demands(caller_of(scope), units))
+        verdicts = await self._limiter.take(self._demands(scope, units))
         if not all(verdict.allowed for verdict in verdicts):
             wait = max(1, *(verdict.retry_after for verdict in verdicts))
             problem = RateLimited(f"There is room again in {wait} s.", retry_after=wait)
@@ -99,16 +103,24 @@ class RateLimits:
 
         await self._app(scope, receive, send_with_limits)
 
-    def _demands(self, caller: Caller, units: int) -> list[Demand]:
-        if not isinstance(caller, Principal):
-            return [Demand(visitor_key("limit", caller.network or "here"), self._quotas.network, units)]
-        return [
-            Demand(tenant_key(caller.organisation, "limit", caller.person), self._quotas.person, units),
-            Demand(tenant_key(caller.organisation, "limit"), self._quotas.organisation, units),
-        ]
+    def _demands(self, scope: Scope, units: int) -> tuple[Demand, ...]:
+        caller, payer = caller_of(scope), scope.get(PAYER)
+        if payer is not None:
+            return _from_person(self._quotas, *payer, units)
+        if isinstance(caller, Principal):
+            return _from_person(self._quotas, caller.organisation, caller.person, units)
+        return (Demand(visitor_key("limit", caller.network or "here"), self._quotas.network, units),)
 
     def _units(self, method: str, path: str) -> int:
         return next((cost.units for cost in self._costs if cost.matches(method, path)), 1)
+
+
+@lru_cache(maxsize=4096)
+def _from_person(quotas: Quotas, organisation: UUID, person: UUID, units: int) -> tuple[Demand, ...]:
+    return (
+        Demand(tenant_key(organisation, "limit", person), quotas.person, units),
+        Demand(tenant_key(organisation, "limit"), quotas.organisation, units),
+    )
 
 
 def _headers(verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:

@@ -51,6 +51,7 @@ def address_of(scope: Scope, proxies: Networks) -> Address | None:
     return peer
 
 
+@lru_cache(maxsize=4096)
 def network_of(address: Address | None) -> str | None:
     """The /24 or /48 of an address: what one household, office or attacker has."""
     if address is None:

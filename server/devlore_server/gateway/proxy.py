@@ -1,15 +1,16 @@
-"""Owns the hop to a service in another process: a bare ASGI app that streams a request there and its answer back."""
+"""Owns the hop to a service in another process: a bare ASGI middleware, streaming requests there and answers back."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from devlore.problems import NotFound, Unavailable
+from devlore.problems import Unavailable
 from devlore_server.gateway.hosts import PROXIED
 from devlore_server.gateway.upstream import Answer, Upstream, UpstreamAway
 from devlore_server.kit.auth import HEADER, Caller, sign
@@ -55,6 +56,8 @@ _HOP_BY_HOP = frozenset(
 )
 _SIGNATURE = HEADER.encode()
 _REQUEST_ID = b"x-request-id"
+# Both processes say these, each once is enough.
+_NEVER_ANSWERED = _HOP_BY_HOP | {b"date", _REQUEST_ID}
 # What the caller proved, and where they are, is in the signature: no service sees the credential itself.
 _GATEWAYS_OWN = frozenset({b"authorization", b"cookie"}) | PROXIED
 _NEVER_FORWARDED = _HOP_BY_HOP | _GATEWAYS_OWN | {b"host", _SIGNATURE, _REQUEST_ID}
@@ -86,12 +89,22 @@ class Proxy:
             if answer.status != 200:
                 raise Unavailable(f"The {role} service answers {answer.status} to its health check.")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = destination(scope["path"])
-        upstream = self._upstreams.get(found.role) if found else None
-        if found is None or upstream is None:
-            await problem_response(NotFound())(scope, receive, send)
-            return
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """``app``, which answers what goes nowhere else."""
+
+        async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+            found = destination(scope["path"]) if scope["type"] == "http" else None
+            upstream = self._upstreams.get(found.role) if found else None
+            if found is None or upstream is None:
+                await app(scope, receive, send)
+            else:
+                await self._forward(found, upstream, scope, receive, send)
+
+        return routed
+
+    async def _forward(
+        self, found: Destination, upstream: Upstream, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         scope[ROUTE] = found.path
         # Whoever is not signed in goes on as a visitor: the route itself knows whether it needs somebody.
         headers = self._headers(scope, caller_of(scope))
@@ -101,7 +114,7 @@ class Proxy:
         try:
             async with upstream.ask(scope["method"], target_of(scope), headers, body) as answer:
                 started = True
-                await _relay(answer, send)
+                await _relay(answer, send, receive if body is None else None)
         except ClientDisconnect:
             return  # half a request must not pass for a whole one, and nobody waits for the answer
         except UpstreamAway as error:
@@ -137,9 +150,23 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
             yield chunk
 
 
-async def _relay(answer: Answer, send: Send) -> None:
-    headers = [(k, v) for k, v in answer.headers if k not in _HOP_BY_HOP]
+async def _relay(answer: Answer, send: Send, receive: Receive | None) -> None:
+    """Pass an answer on; one in many pieces is given up, where ``receive`` can tell, once nobody waits for it."""
+    headers = [(k, v) for k, v in answer.headers if k not in _NEVER_ANSWERED]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    async for piece in answer.pieces():
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    leaving: asyncio.Task[None] | None = None
+    try:
+        async for piece, more in answer.pieces():
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
+            if more and receive is not None:
+                leaving = leaving or asyncio.create_task(_left(receive))
+                if leaving.done():
+                    raise ClientDisconnect
+    finally:
+        if leaving is not None:
+            leaving.cancel()
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -42,6 +42,11 @@ class Standings:
         self._most = most
         self._clock = clock
 
+    def remembered(self, credential: Hashable) -> Standing | None:
+        """What ``credential`` was good for a moment ago. It may have been revoked since: only ``of`` can tell."""
+        known = self._known.get(credential)
+        return None if known is None or self._clock() >= known.until else known.standing
+
     async def of(self, credential: Hashable, ask: Ask, whose: Whose | None = None) -> Standing | None:
         """The standing of ``credential``, or None; ``whose`` it says it is, where it says so itself.
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -23,7 +23,7 @@ CONNECT_SECONDS, POOL_SECONDS, WRITE_SECONDS, READ_SECONDS = 2.0, 5.0, 30.0, 120
 IDLE_SECONDS = 4.0
 """Less than a service waits for the next request (5 s), so that no request meets a connection being closed."""
 MOST = 200
-PIECE = 65_536
+PIECE = LONGEST_HEAD = 65_536
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: [^\r\n]*)?")
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
@@ -34,19 +34,119 @@ class UpstreamAway(Exception):
     """The service cannot be reached, ends in the middle, takes too long, or does not speak HTTP."""
 
 
-@dataclass(slots=True)
-class _Connection:
+class _Connection(asyncio.Protocol):
     """One connection; ``reusable`` once an answer has been read to its end and nobody wants to close it."""
 
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    idle_since: float = 0.0
-    reusable: bool = False
+    def __init__(self) -> None:
+        self.reusable = False
+        self.idle_since = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._received = bytearray()
+        self._held_back = False
+        self._ended: Exception | None = None
+        self._arrival: asyncio.Future[None] | None = None
+        self._room = asyncio.Event()
+        self._room.set()
 
     @property
     def usable(self) -> bool:
         fresh = time.monotonic() - self.idle_since < IDLE_SECONDS
-        return fresh and not self.reader.at_eof() and not self.writer.is_closing()
+        # What came unasked would be taken for the answer to the next request.
+        return fresh and self._ended is None and not self._received
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if len(self._received) > 2 * PIECE and not self._held_back and self._transport is not None:
+            self._held_back = True
+            self._transport.pause_reading()
+        self._arrived()
+
+    def eof_received(self) -> None:
+        self._end(EOFError())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(exc or EOFError())
+
+    def pause_writing(self) -> None:
+        self._room.clear()
+
+    def resume_writing(self) -> None:
+        self._room.set()
+
+    def abort(self) -> None:
+        """Close at once, whatever is on its way."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None and self._ended is None:
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the service has taken most of what was written; raises what ended the connection."""
+        if not self._room.is_set():
+            await _within(WRITE_SECONDS, self._room.wait())
+        if self._ended is not None:
+            raise UpstreamAway(type(self._ended).__name__) from self._ended
+
+    async def until(self, end: bytes) -> bytes:
+        """What comes up to ``end`` and with it; raises UpstreamAway for more than a head may have."""
+        looked_at = 0
+        while (found := self._received.find(end, looked_at)) < 0:
+            looked_at = max(0, len(self._received) - len(end) + 1)
+            if looked_at > LONGEST_HEAD:
+                raise UpstreamAway("a head without end")
+            if not await self._more():
+                raise UpstreamAway("it ended too early")
+        if found > LONGEST_HEAD:
+            raise UpstreamAway("a head without end")
+        return self._take(found + len(end))
+
+    async def some(self, most: int) -> bytes:
+        """What has come, ``most`` bytes at most and one at least; nothing once the service has closed."""
+        if self._received or await self._more():
+            return self._take(min(most, len(self._received)))
+        return b""
+
+    async def _more(self) -> bool:
+        """Wait for what comes next; False when nothing does any more."""
+        if self._ended is None:
+            self._arrival = self._loop.create_future()
+            # A tenth of what asyncio.timeout costs, for each piece of each answer.
+            overdue = self._loop.call_later(READ_SECONDS, self._end, TimeoutError())
+            try:
+                received = len(self._received)
+                await self._arrival
+            finally:
+                overdue.cancel()
+                self._arrival = None
+            if len(self._received) > received:
+                return True
+        if isinstance(self._ended, OSError):  # a TimeoutError is one
+            raise UpstreamAway(type(self._ended).__name__) from self._ended
+        return False
+
+    def _take(self, count: int) -> bytes:
+        taken = bytes(self._received[:count])
+        del self._received[:count]
+        if self._held_back and len(self._received) <= PIECE and self._transport is not None:
+            self._held_back = False
+            self._transport.resume_reading()
+        return taken
+
+    def _end(self, error: Exception) -> None:
+        if self._ended is None:
+            self._ended = error
+            self._room.set()
+            self._arrived()
+
+    def _arrived(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
 
 
 @dataclass(slots=True)
@@ -59,26 +159,35 @@ class Answer:
     _method: str = field(repr=False)
     _persistent: bool = field(repr=False)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The body without its framing. Raises UpstreamAway where it ends too early."""
+    async def pieces(self) -> AsyncIterator[tuple[bytes, bool]]:
+        """The body without its framing, each piece with whether another follows; the last may be empty.
+
+        Raises UpstreamAway where it ends too early.
+        """
         coding, length = self._values(b"transfer-encoding"), self._values(b"content-length")
-        reader, persistent = self._connection.reader, self._persistent
+        connection, persistent = self._connection, self._persistent
         if self._method == "HEAD" or self.status in _BODILESS:
-            pass
+            yield b"", False
         elif coding:
             if coding != [b"chunked"] or length:
                 raise UpstreamAway("an answer framed in a way we do not know")
-            async for piece in _chunked(reader):
-                yield piece
+            async for piece in _chunked(connection):
+                yield piece, True
+            yield b"", False
         elif length:
             if len(length) > 1 or not length[0].isdigit():
                 raise UpstreamAway("an answer of unknown length")
-            async for piece in _measured(reader, int(length[0])):
-                yield piece
+            left = int(length[0])
+            if not left:
+                yield b"", False
+            async for piece in _measured(connection, left):
+                left -= len(piece)
+                yield piece, left > 0
         else:
             persistent = False
-            while piece := await _within(READ_SECONDS, reader.read(PIECE)):
-                yield piece
+            while piece := await connection.some(PIECE):
+                yield piece, True
+            yield b"", False
         self._connection.reusable = persistent
 
     def _values(self, name: bytes) -> list[bytes]:
@@ -102,7 +211,7 @@ class Upstream:
     async def close(self) -> None:
         """Close what is idle."""
         while self._idle:
-            self._idle.pop().writer.close()
+            self._idle.pop().abort()
 
     @asynccontextmanager
     async def ask(
@@ -114,15 +223,18 @@ class Upstream:
         Content-Length. Whatever ``body`` raises is raised here. Raises UpstreamAway.
         """
         head = self._head(method, target, headers, body is not None)
-        await _within(POOL_SECONDS, self._room.acquire())
+        if self._room.locked():
+            await _within(POOL_SECONDS, self._room.acquire())
+        else:
+            await self._room.acquire()  # at once
         try:
             connection = await self._connection()
             try:
-                connection.writer.write(head)
+                connection.write(head)
                 if body is None:
                     yield await _answer(connection, method)
                 else:
-                    sending = _send(connection.writer, body, chunked=_is_chunked(headers))
+                    sending = _send(connection, body, chunked=_is_chunked(headers))
                     yield await _exchanged(sending, _answer(connection, method))
             finally:
                 self._settle(connection)
@@ -144,10 +256,11 @@ class Upstream:
             if held.usable:
                 held.reusable = False
                 return held
-            held.writer.close()
+            held.abort()
         tls = True if self._tls else None
-        opened = await _within(CONNECT_SECONDS, asyncio.open_connection(self._host, self._port, ssl=tls))
-        return _Connection(*opened)
+        opening = asyncio.get_running_loop().create_connection(_Connection, self._host, self._port, ssl=tls)
+        _, opened = await _within(CONNECT_SECONDS, opening)
+        return opened
 
     def _settle(self, connection: _Connection) -> None:
         if connection.reusable:
@@ -155,7 +268,7 @@ class Upstream:
             self._idle.append(connection)
         else:
             # Half an answer is on its way, or half a request: nobody else may meet it.
-            connection.writer.transport.abort()
+            connection.abort()
 
 
 async def _exchanged(sending: Coroutine[Any, Any, None], answering: Coroutine[Any, Any, Answer]) -> Answer:
@@ -176,19 +289,19 @@ async def _exchanged(sending: Coroutine[Any, Any, None], answering: Coroutine[An
         await asyncio.gather(body, answer, return_exceptions=True)
 
 
-async def _send(writer: asyncio.StreamWriter, body: AsyncIterator[bytes], *, chunked: bool) -> None:
+async def _send(connection: _Connection, body: AsyncIterator[bytes], *, chunked: bool) -> None:
     async for piece in body:
         if not piece:
             continue  # an empty chunk would end the body
-        writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
-        await _within(WRITE_SECONDS, writer.drain())
+        connection.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        await connection.drain()
     if chunked:
-        writer.write(b"0\r\n\r\n")
+        connection.write(b"0\r\n\r\n")
 
 
 async def _answer(connection: _Connection, method: str) -> Answer:
     while True:
-        text = await _within(READ_SECONDS, connection.reader.readuntil(b"\r\n\r\n"))
+        text = await connection.until(b"\r\n\r\n")
         first, *lines = text[:-4].split(b"\r\n")
         matched = _STATUS.fullmatch(first)
         if matched is None:
@@ -208,28 +321,28 @@ def _header(line: bytes) -> tuple[bytes, bytes]:
     return name.lower(), value.strip(b" \t")
 
 
-async def _measured(reader: asyncio.StreamReader, left: int) -> AsyncIterator[bytes]:
+async def _measured(connection: _Connection, left: int) -> AsyncIterator[bytes]:
     while left:
-        piece = await _within(READ_SECONDS, reader.read(min(left, PIECE)))
+        piece = await connection.some(min(left, PIECE))
         if not piece:
-            raise UpstreamAway("half an answer")
+            raise UpstreamAway("it ended too early")
         left -= len(piece)
         yield piece
 
 
-async def _chunked(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+async def _chunked(connection: _Connection) -> AsyncIterator[bytes]:
     while True:
-        line = await _within(READ_SECONDS, reader.readuntil(b"\r\n"))
+        line = await connection.until(b"\r\n")
         size = _SIZE.fullmatch(line)
         if size is None:
             raise UpstreamAway("an answer in chunks of unknown size")
         if not (length := int(size[1], 16)):
             break
-        async for piece in _measured(reader, length):
+        async for piece in _measured(connection, length):
             yield piece
-        if await _within(READ_SECONDS, reader.readexactly(2)) != b"\r\n":
+        if await connection.until(b"\n") != b"\r\n":
             raise UpstreamAway("a chunk longer than it says")
-    while await _within(READ_SECONDS, reader.readuntil(b"\r\n")) != b"\r\n":
+    while await connection.until(b"\r\n") != b"\r\n":
         pass  # trailers speak to nobody
 
 
@@ -241,5 +354,5 @@ async def _within(seconds: float, work: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(seconds):
             return await work
-    except (OSError, EOFError, asyncio.LimitOverrunError) as error:  # a TimeoutError is an OSError
+    except OSError as error:  # a TimeoutError is one
         raise UpstreamAway(type(error).__name__) from error

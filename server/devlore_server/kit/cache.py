@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from devlore.problems import Unavailable
 from devlore_server.kit.auth import NIL
+from devlore_server.kit.line import Line
 
 _log = structlog.get_logger("devlore.cache")
 
@@ -69,6 +70,10 @@ class Cache(Protocol):
         """Keep ``value`` for ``ttl`` seconds at most."""
         ...
 
+    async def claim(self, key: Key, ttl: float) -> bool:
+        """Whether nobody has claimed the key within ``ttl`` seconds; raises ``Unavailable`` when nobody can say."""
+        ...
+
     async def pop(self, key: Key) -> bytes | None:
         """The value, which nobody gets again; raises ``Unavailable`` when that cannot be promised."""
         ...
@@ -116,6 +121,12 @@ class LocalCache:
         while self._size > self._most:
             self._remove(next(iter(self._entries)))
 
+    async def claim(self, key: Key, ttl: float) -> bool:
+        if await self.get(key) is not None:
+            return False
+        await self.put(key, b"", ttl)
+        return True
+
     async def pop(self, key: Key) -> bytes | None:
         value = await self.get(key)
         self._remove(key)
@@ -137,8 +148,8 @@ class LocalCache:
 class RedisCache:
     """In Redis. While it is away, reads miss and writes are lost; what must be certain raises ``Unavailable``."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, line: Line) -> None:
+        self._line = line
 
     async def get(self, key: Key) -> bytes | None:
         try:
@@ -149,7 +160,7 @@ class RedisCache:
 
     async def read(self, key: Key) -> bytes | None:
         try:
-            return _bytes(await self._redis.get(_checked(key)))
+            return _bytes(await self._line.ask("GET", _checked(key)))
         except (RedisError, OSError) as error:
             raise Unavailable("The cache does not answer.") from error
 
@@ -157,27 +168,33 @@ class RedisCache:
         milliseconds = int(ttl * 1_000)
         try:
             if milliseconds > 0:
-                await self._redis.set(_checked(key), value, px=milliseconds)
+                await self._line.ask("SET", _checked(key), value, "PX", milliseconds)
             else:
-                await self._redis.delete(_checked(key))
+                await self._line.ask("DEL", _checked(key))
         except (RedisError, OSError) as error:
             _log.warning("cache_away", error=type(error).__name__)
 
+    async def claim(self, key: Key, ttl: float) -> bool:
+        try:
+            return await self._line.ask("SET", _checked(key), b"", "PX", int(ttl * 1_000), "NX") is not None
+        except (RedisError, OSError) as error:
+            raise Unavailable("The cache does not answer.") from error
+
     async def pop(self, key: Key) -> bytes | None:
         try:
-            return _bytes(await self._redis.getdel(_checked(key)))
+            return _bytes(await self._line.ask("GETDEL", _checked(key)))
         except (RedisError, OSError) as error:
             raise Unavailable("The cache does not answer.") from error
 
     async def drop(self, *keys: Key) -> None:
         try:
             if keys:
-                await self._redis.delete(*map(_checked, keys))
+                await self._line.ask("DEL", *map(_checked, keys))
         except (RedisError, OSError) as error:
             raise Unavailable("The cache does not answer.") from error
 
     async def ping(self) -> None:
-        await self._redis.ping()
+        await self._line.ping()
 
 
 def connect(url: str, *, connections: int = 32, patience: float = 0.5) -> Redis:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol, cast
 
 import structlog
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
+
+from devlore_server.kit.line import Line, Reply, Word
 
 _log = structlog.get_logger("devlore.limit")
 _MICRO = 1_000_000
@@ -132,9 +134,17 @@ def _verdict(demand: Demand, passed: bool, until_full: int, excess: int) -> Verd
     )
 
 
+class _Script:
+    """A Lua script, which Redis knows by its digest once it has run."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
 # Time is Redis's own, so that servers with different clocks share one account. Redis holds the moment each account is
 # full again; a key expires at that moment, so an idle account costs nothing.
-_TAKE = """
+_TAKE = _Script("""
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local starts, ends, excess, passed = {}, {}, {}, 1
@@ -156,11 +166,11 @@ for i, key in ipairs(KEYS) do
     answer[2 * i + 1] = excess[i]
 end
 return answer
-"""
+""")
 
 
 # A demand whose account has run full (and so is gone) meanwhile has nothing to return.
-_GIVE_BACK = """
+_GIVE_BACK = _Script("""
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 for i, key in ipairs(KEYS) do
@@ -171,22 +181,21 @@ for i, key in ipairs(KEYS) do
         redis.call('DEL', key)
     end
 end
-"""
+""")
 
 
 class RedisLimiter:
     """Accounts in Redis, shared by every gateway; one round trip for all demands."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._take: Any = redis.register_script(_TAKE)
-        self._give_back: Any = redis.register_script(_GIVE_BACK)
+    def __init__(self, line: Line) -> None:
+        self._line = line
 
     async def take(self, demands: Sequence[Demand]) -> list[Verdict]:
         if not demands:
             return []
         arguments = [value for d in demands for value in (d.policy.interval, d.policy.quota, d.cost)]
-        passed, *numbers = await self._take(keys=[demand.key for demand in demands], args=arguments)
+        reply = await self._run(_TAKE, demands, arguments)
+        passed, *numbers = cast(list[int], reply)
         return [_verdict(demand, bool(passed), numbers[2 * i], numbers[2 * i + 1]) for i, demand in enumerate(demands)]
 
     async def give_back(self, demands: Sequence[Demand]) -> None:
@@ -194,12 +203,21 @@ class RedisLimiter:
             return
         arguments = [demand.cost * demand.policy.interval for demand in demands]
         try:
-            await self._give_back(keys=[demand.key for demand in demands], args=arguments)
+            await self._run(_GIVE_BACK, demands, arguments)
         except (RedisError, OSError) as error:
             _log.warning("shared_limits_away", error=type(error).__name__)
 
     async def ping(self) -> None:
-        await self._redis.ping()
+        await self._line.ping()
+
+    async def _run(self, script: _Script, demands: Sequence[Demand], arguments: Sequence[int]) -> Reply:
+        words: tuple[Word, ...] = (len(demands), *(demand.key for demand in demands), *arguments)
+        try:
+            return await self._line.ask("EVALSHA", script.digest, *words)
+        except ResponseError as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
+            return await self._line.ask("EVAL", script.text, *words)
 
 
 class FallbackLimiter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from functools import lru_cache
 from uuid import UUID
 
 import structlog
@@ -54,5 +55,6 @@ class Revocations:
             raise
 
 
+@lru_cache(maxsize=4096)
 def _key(organisation: UUID, person: UUID) -> Key:
     return tenant_key(organisation, "revoked", person)

@@ -10,6 +10,7 @@ import pytest
 from devlore.problems import Unavailable
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.cache import Cache, Key, LocalCache, RedisCache, connect, tenant_key, visitor_key
+from devlore_server.kit.line import Line
 
 
 @pytest.fixture(params=["redis", "local"])
@@ -17,9 +18,9 @@ async def cache(request: pytest.FixtureRequest) -> AsyncIterator[Cache]:
     if request.param == "local":
         yield LocalCache()
         return
-    redis = connect(request.getfixturevalue("redis_url"), patience=10)
-    yield RedisCache(redis)
-    await redis.aclose()
+    line = Line(connect(request.getfixturevalue("redis_url"), patience=10))
+    yield RedisCache(line)
+    line.close()
 
 
 @pytest.fixture
@@ -71,6 +72,15 @@ async def test_a_popped_value_goes_to_one(cache: Cache, key: Key) -> None:
     assert sorted(taken, key=str) == [b"ticket", *[None] * 19] or taken.count(b"ticket") == 1
 
 
+async def test_a_key_is_claimed_once_until_the_claim_runs_out(cache: Cache, key: Key, who: Principal) -> None:
+    claims = await asyncio.gather(*(cache.claim(key, 60) for _ in range(20)))
+    assert sorted(claims) == [False] * 19 + [True]
+    short = tenant_key(who.organisation, "test", "short")
+    assert await cache.claim(short, 0.05)
+    await asyncio.sleep(0.1)
+    assert await cache.claim(short, 60)
+
+
 async def test_dropped_values_are_gone(cache: Cache, key: Key, who: Principal) -> None:
     other = tenant_key(who.organisation, "test", "b")
     kept = tenant_key(who.organisation, "test", "c")
@@ -102,12 +112,12 @@ async def test_reading_tells_nothing_there_from_nobody_to_ask(cache: Cache, key:
 
 
 async def test_a_cache_that_is_away_does_not_read_as_empty(key: Key) -> None:
-    redis = connect("redis://127.0.0.1:1")
-    away = RedisCache(redis)
+    away = RedisCache(Line(connect("redis://127.0.0.1:1")))
     assert await away.get(key) is None
     with pytest.raises(Unavailable):
         await away.read(key)
-    await redis.aclose()
+    with pytest.raises(Unavailable):
+        await away.claim(key, 60)
 
 
 def test_a_visitors_account_is_nobodys_of_an_organisation(who: Principal) -> None:

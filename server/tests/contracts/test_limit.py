@@ -10,6 +10,7 @@ import pytest
 from devlore_server.kit.cache import connect
 from devlore_server.kit.ids import new_id
 from devlore_server.kit.limit import Demand, Limiter, LocalLimiter, Policy, RedisLimiter
+from devlore_server.kit.line import Line
 
 HOURLY = Policy("hourly", 100, 3_600)
 
@@ -19,9 +20,9 @@ async def limiter(request: pytest.FixtureRequest) -> AsyncIterator[Limiter]:
     if request.param == "local":
         yield LocalLimiter()
         return
-    redis = connect(request.getfixturevalue("redis_url"), patience=10)
-    yield RedisLimiter(redis)
-    await redis.aclose()
+    line = Line(connect(request.getfixturevalue("redis_url"), patience=10))
+    yield RedisLimiter(line)
+    line.close()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from devlore.problems import Unavailable
 from devlore_server.kit.auth import NIL
 from devlore_server.kit.cache import Key, LocalCache, RedisCache, connect, tenant_key
+from devlore_server.kit.line import Line
 
 ORGANISATION = UUID(int=7)
 
@@ -92,8 +93,7 @@ async def test_time_is_injected() -> None:
 
 
 async def test_a_cache_that_is_away_misses_and_does_not_promise() -> None:
-    redis = connect("redis://127.0.0.1:1")
-    cache = RedisCache(redis)
+    cache = RedisCache(Line(connect("redis://127.0.0.1:1")))
     await cache.put(key("a"), b"x", 60)
     assert await cache.get(key("a")) is None
     with pytest.raises(Unavailable):
@@ -102,4 +102,3 @@ async def test_a_cache_that_is_away_misses_and_does_not_promise() -> None:
         await cache.drop(key("a"))
     with pytest.raises(Exception, match=r"\S"):
         await cache.ping()
-    await redis.aclose()

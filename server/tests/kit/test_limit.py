@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from devlore_server.kit.cache import connect
 from devlore_server.kit.limit import Demand, FallbackLimiter, LocalLimiter, Policy, RedisLimiter, Verdict
+from devlore_server.kit.line import Line
 
 SECOND = 1_000_000
 
@@ -111,14 +112,13 @@ class Away:
 
 
 async def test_without_redis_the_process_counts_itself() -> None:
-    nowhere = connect("redis://127.0.0.1:1")
+    nowhere = Line(connect("redis://127.0.0.1:1"))
     limiter = FallbackLimiter(RedisLimiter(nowhere), LocalLimiter(), pause=60)
     policy = Policy("p", 3, 3_600)
     answers = [(await limiter.take([Demand("k", policy)]))[0].allowed for _ in range(5)]
     assert answers == [True, True, True, False, False]
     with pytest.raises(Exception, match=r"\S"):
         await limiter.ping()
-    await nowhere.aclose()
 
 
 async def test_redis_that_is_away_is_left_alone_for_a_moment() -> None:
@@ -135,10 +135,12 @@ async def test_redis_that_is_away_is_left_alone_for_a_moment() -> None:
 
 async def test_redis_is_used_again_when_it_is_back(redis_url: str) -> None:
     redis = connect(redis_url, patience=10)
-    shared, policy = RedisLimiter(redis), Policy("p", 2, 3_600)
+    line = Line(redis)
+    shared, policy = RedisLimiter(line), Policy("p", 2, 3_600)
     limiter = FallbackLimiter(shared, LocalLimiter())
     await shared.take([Demand("k", policy)])
     (verdict,) = await limiter.take([Demand("k", policy)])
     assert verdict.remaining == 0
     assert await redis.pttl("k") > 0
+    line.close()
     await redis.aclose()
