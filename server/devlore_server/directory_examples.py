@@ -54,6 +54,7 @@ _DEPARTURE: Final[dict[str, Any]] = {
     "to": _ADA,
     "settled_by": _ADA,
     "settled_at": _LATER,
+    "keys": [],
 }
 _INVITATION: Final[dict[str, Any]] = {
     "id": _INVITATION_ID,

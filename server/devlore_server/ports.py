@@ -137,6 +137,10 @@ class Identity(Protocol):
         """The standing of the API key with this id whose secret has this SHA-256; notes the use and its network."""
         ...
 
+    async def familiar(self, network: str, *, email: str | None = None, person: UUID | None = None) -> bool:
+        """Whether whoever has this address, or this id, signed in from this /24 or /48 within the last 90 days."""
+        ...
+
     async def keyset(self) -> dict[str, Any]:
         """The public keys that access tokens are signed with, as a JSON Web Key Set (RFC 7517)."""
         ...

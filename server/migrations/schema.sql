@@ -65,7 +65,8 @@ BEGIN
     IF EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'audit'::regnamespace AND c.relname = name) THEN
         RETURN false;
     END IF;
-    EXECUTE format('CREATE TABLE audit.%I (LIKE audit.leaf INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
+    EXECUTE format('CREATE TABLE audit.%I (LIKE audit.leaf INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED)',
+                   name);
     EXECUTE format('ALTER TABLE audit.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
     EXECUTE format('ALTER TABLE audit.leaf ATTACH PARTITION audit.%I FOR VALUES FROM (%L) TO (%L)',
                    name, first, (first AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC');
@@ -87,6 +88,8 @@ CREATE TABLE audit.leaf (
     result text NOT NULL,
     context jsonb NOT NULL,
     hash bytea NOT NULL,
+    target_id text GENERATED ALWAYS AS (((targets -> 0) ->> 'id'::text)) STORED,
+    second_id text GENERATED ALWAYS AS (((targets -> 1) ->> 'id'::text)) STORED,
     CONSTRAINT leaf_actor_type_check CHECK ((actor_type = ANY (ARRAY['person'::text, 'system'::text, 'nobody'::text]))),
     CONSTRAINT leaf_check CHECK (((actor_type = 'person'::text) = (actor_id IS NOT NULL))),
     CONSTRAINT leaf_hash_check CHECK ((length(hash) = 32)),
@@ -101,6 +104,7 @@ ALTER TABLE audit.leaf OWNER TO devlore_owner;
 CREATE FUNCTION audit.follow(after_xid xid8, after_id uuid, since timestamp with time zone, until timestamp with time zone, actions text[], actor_types text[], actors uuid[], about text[], results text[], most integer) RETURNS SETOF audit.leaf
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'audit'
+    SET plan_cache_mode TO 'force_custom_plan'
     AS $$
 DECLARE
     organisation uuid := audit.of_context();
@@ -114,7 +118,7 @@ BEGIN
           AND (actions IS NULL OR l.action = ANY (actions))
           AND (actor_types IS NULL OR l.actor_type = ANY (actor_types))
           AND (actors IS NULL OR l.actor_id = ANY (actors))
-          AND (about IS NULL OR EXISTS (SELECT FROM jsonb_array_elements(l.targets) AS t WHERE t->>'id' = ANY (about)))
+          AND (about IS NULL OR l.target_id = ANY (about) OR l.second_id = ANY (about))
           AND (results IS NULL OR l.result = ANY (results))
         ORDER BY l.xid, l.id LIMIT most;
 END
@@ -125,6 +129,7 @@ ALTER FUNCTION audit.follow(after_xid xid8, after_id uuid, since timestamp with 
 CREATE FUNCTION audit.newest(before_at timestamp with time zone, before_id uuid, since timestamp with time zone, actions text[], actor_types text[], actors uuid[], about text[], results text[], most integer) RETURNS SETOF audit.leaf
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'audit'
+    SET plan_cache_mode TO 'force_custom_plan'
     AS $$
 DECLARE
     organisation uuid := audit.of_context();
@@ -137,7 +142,7 @@ BEGIN
           AND (actions IS NULL OR l.action = ANY (actions))
           AND (actor_types IS NULL OR l.actor_type = ANY (actor_types))
           AND (actors IS NULL OR l.actor_id = ANY (actors))
-          AND (about IS NULL OR EXISTS (SELECT FROM jsonb_array_elements(l.targets) AS t WHERE t->>'id' = ANY (about)))
+          AND (about IS NULL OR l.target_id = ANY (about) OR l.second_id = ANY (about))
           AND (results IS NULL OR l.result = ANY (results))
         ORDER BY l.occurred_at DESC, l.id DESC LIMIT most;
 END
@@ -217,7 +222,7 @@ $$;
 
 ALTER FUNCTION audit.settled(OUT xid xid8, OUT id uuid, OUT unreached xid8) OWNER TO devlore_audit;
 
-CREATE FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_subject uuid, its_status smallint, its_headers jsonb, its_body bytea) RETURNS boolean
+CREATE FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_subject uuid, its_scopes text[], its_status smallint, its_headers jsonb, its_body bytea) RETURNS boolean
     LANGUAGE plpgsql
     AS $$
 DECLARE
@@ -228,16 +233,16 @@ BEGIN
     erased := EXISTS (SELECT FROM log.event e WHERE e.organisation_id = of_organisation AND e.subject = its_subject
                                                 AND e.type = 'memory.purged');
     UPDATE gateway.idempotency i
-    SET subject = its_subject, status = its_status, headers = CASE WHEN NOT erased THEN its_headers END,
-        body = CASE WHEN NOT erased THEN its_body END
+    SET subject = its_subject, scopes = its_scopes, status = its_status,
+        headers = CASE WHEN NOT erased THEN its_headers END, body = CASE WHEN NOT erased THEN its_body END
     WHERE i.organisation_id = of_organisation AND i.person_id = of_person AND i.key = of_key AND i.claim = by_claim;
     RETURN FOUND;
 END
 $$;
 
-ALTER FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_subject uuid, its_status smallint, its_headers jsonb, its_body bytea) OWNER TO devlore_owner;
+ALTER FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_subject uuid, its_scopes text[], its_status smallint, its_headers jsonb, its_body bytea) OWNER TO devlore_owner;
 
-CREATE FUNCTION gateway.claim(of_organisation uuid, of_person uuid, of_key text, of_fingerprint bytea, by_claim uuid, lease double precision, keep double precision) RETURNS TABLE(mine boolean, fingerprint bytea, status smallint, headers jsonb, body bytea)
+CREATE FUNCTION gateway.claim(of_organisation uuid, of_person uuid, of_key text, of_fingerprint bytea, by_claim uuid, lease double precision, keep double precision) RETURNS TABLE(mine boolean, fingerprint bytea, subject uuid, scopes text[], status smallint, headers jsonb, body bytea)
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_column
@@ -250,14 +255,15 @@ BEGIN
             clock_timestamp() + make_interval(secs => lease), clock_timestamp() + make_interval(secs => keep))
     ON CONFLICT (organisation_id, person_id, key) DO UPDATE
     SET fingerprint = excluded.fingerprint, claim = excluded.claim, leased_until = excluded.leased_until,
-        expires_at = excluded.expires_at, subject = NULL, status = NULL, headers = NULL, body = NULL
+        expires_at = excluded.expires_at, subject = NULL, scopes = NULL, status = NULL, headers = NULL, body = NULL
     WHERE known.expires_at < clock_timestamp()
        OR (known.status IS NULL AND known.fingerprint = excluded.fingerprint
            AND (known.leased_until < clock_timestamp() OR known.claim = excluded.claim));
     IF FOUND THEN
-        RETURN QUERY SELECT true, NULL::bytea, NULL::smallint, NULL::jsonb, NULL::bytea;
+        RETURN QUERY SELECT true, NULL::bytea, NULL::uuid, NULL::text[], NULL::smallint, NULL::jsonb, NULL::bytea;
     ELSE
-        RETURN QUERY SELECT false, i.fingerprint, i.status, i.headers, i.body FROM gateway.idempotency i
+        RETURN QUERY SELECT false, i.fingerprint, i.subject, i.scopes, i.status, i.headers, i.body
+            FROM gateway.idempotency i
             WHERE i.organisation_id = of_organisation AND i.person_id = of_person AND i.key = of_key;
     END IF;
 END
@@ -412,6 +418,43 @@ CREATE FUNCTION identity.forget_credentials(moment timestamp with time zone, mos
 $$;
 
 ALTER FUNCTION identity.forget_credentials(moment timestamp with time zone, most integer) OWNER TO devlore_identity;
+
+CREATE FUNCTION identity.forget_networks(before timestamp with time zone, most integer) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'identity'
+    AS $$
+    WITH gone AS (
+        DELETE FROM identity.familiar_network WHERE (person_id, network) IN (
+            SELECT f.person_id, f.network FROM identity.familiar_network f WHERE f.seen_at < before LIMIT most)
+        RETURNING 1)
+    SELECT count(*) FROM gone
+$$;
+
+ALTER FUNCTION identity.forget_networks(before timestamp with time zone, most integer) OWNER TO devlore_identity;
+
+CREATE FUNCTION identity.is_familiar(of_email text, of_person uuid, from_network text, since timestamp with time zone) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'identity'
+    AS $$
+    SELECT EXISTS (
+        SELECT FROM identity.familiar_network f JOIN identity.person p ON p.id = f.person_id
+        WHERE (p.email = of_email OR p.id = of_person) AND f.network = from_network AND f.seen_at > since)
+$$;
+
+ALTER FUNCTION identity.is_familiar(of_email text, of_person uuid, from_network text, since timestamp with time zone) OWNER TO devlore_identity;
+
+CREATE FUNCTION identity.keys_left_by(of_person uuid) RETURNS TABLE(id uuid, person_id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'identity'
+    AS $$
+    SELECT k.id, k.person_id FROM identity.api_key k
+    WHERE k.organisation_id = (SELECT current_setting('app.organisation')::uuid)
+      AND k.created_by = of_person AND k.person_id <> of_person
+      AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+    ORDER BY k.id
+$$;
+
+ALTER FUNCTION identity.keys_left_by(of_person uuid) OWNER TO devlore_identity;
 
 CREATE FUNCTION identity.owner_of_key(of_id uuid) RETURNS uuid
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -959,6 +1002,7 @@ CREATE TABLE gateway.idempotency (
     status smallint,
     headers jsonb,
     body bytea,
+    scopes text[],
     CONSTRAINT idempotency_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255)))
 );
 
@@ -1039,6 +1083,16 @@ CREATE TABLE identity.device (
 ALTER TABLE ONLY identity.device FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE identity.device OWNER TO devlore_owner;
+
+CREATE TABLE identity.familiar_network (
+    person_id uuid NOT NULL,
+    network text NOT NULL,
+    seen_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY identity.familiar_network FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE identity.familiar_network OWNER TO devlore_owner;
 
 CREATE TABLE identity.instance (
     only_one boolean DEFAULT true NOT NULL,
@@ -1523,6 +1577,9 @@ ALTER TABLE ONLY identity.departure
 ALTER TABLE ONLY identity.device
     ADD CONSTRAINT device_pkey PRIMARY KEY (digest);
 
+ALTER TABLE ONLY identity.familiar_network
+    ADD CONSTRAINT familiar_network_pkey PRIMARY KEY (person_id, network);
+
 ALTER TABLE ONLY identity.instance
     ADD CONSTRAINT instance_pkey PRIMARY KEY (only_one);
 
@@ -1619,7 +1676,17 @@ ALTER TABLE ONLY search.passage
 ALTER TABLE ONLY search.rebuild
     ADD CONSTRAINT rebuild_pkey PRIMARY KEY (only_one);
 
+CREATE INDEX leaf_action ON ONLY audit.leaf USING btree (organisation_id, action, occurred_at, id);
+
+CREATE INDEX leaf_actor ON ONLY audit.leaf USING btree (organisation_id, actor_id, occurred_at, id) WHERE (actor_id IS NOT NULL);
+
 CREATE INDEX leaf_order ON ONLY audit.leaf USING btree (organisation_id, xid, id);
+
+CREATE INDEX leaf_second ON ONLY audit.leaf USING btree (organisation_id, second_id, occurred_at, id) WHERE (second_id IS NOT NULL);
+
+CREATE INDEX leaf_target ON ONLY audit.leaf USING btree (organisation_id, target_id, occurred_at, id) WHERE (target_id IS NOT NULL);
+
+CREATE INDEX leaf_trouble ON ONLY audit.leaf USING btree (organisation_id, result, occurred_at, id) WHERE (result <> 'ok'::text);
 
 CREATE INDEX idempotency_expires ON gateway.idempotency USING btree (expires_at);
 
@@ -1636,6 +1703,8 @@ CREATE UNIQUE INDEX departure_pending ON identity.departure USING btree (organis
 CREATE INDEX device_expiry ON identity.device USING btree (expires_at);
 
 CREATE UNIQUE INDEX device_user_code ON identity.device USING btree (user_code);
+
+CREATE INDEX familiar_network_seen ON identity.familiar_network USING btree (seen_at);
 
 CREATE INDEX invitation_digest ON identity.invitation USING btree (digest);
 
@@ -1692,6 +1761,9 @@ ALTER TABLE ONLY identity.api_key
 
 ALTER TABLE ONLY identity.departure
     ADD CONSTRAINT departure_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES identity.organisation(organisation_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY identity.familiar_network
+    ADD CONSTRAINT familiar_network_person_id_fkey FOREIGN KEY (person_id) REFERENCES identity.person(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY identity.invitation
     ADD CONSTRAINT invitation_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES identity.organisation(organisation_id) ON DELETE CASCADE;
@@ -1778,6 +1850,8 @@ ALTER TABLE identity.departure ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE identity.device ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE identity.familiar_network ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE identity.invitation ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE identity.membership ENABLE ROW LEVEL SECURITY;
@@ -1789,6 +1863,8 @@ ALTER TABLE identity.organisation ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON identity.api_key USING (((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)) AND (person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)))) WITH CHECK (((organisation_id = ( SELECT (current_setting('app.organisation'::text))::uuid AS current_setting)) AND (person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))));
 
 CREATE POLICY own ON identity.challenge USING ((person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))) WITH CHECK ((person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)));
+
+CREATE POLICY own ON identity.familiar_network USING ((person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting))) WITH CHECK ((person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)));
 
 CREATE POLICY own ON identity.membership FOR SELECT USING ((person_id = ( SELECT (current_setting('app.person'::text))::uuid AS current_setting)));
 
@@ -1969,8 +2045,8 @@ GRANT ALL ON FUNCTION audit.ready(moment timestamp with time zone, pseudonyms uu
 REVOKE ALL ON FUNCTION audit.settled(OUT xid xid8, OUT id uuid, OUT unreached xid8) FROM PUBLIC;
 GRANT ALL ON FUNCTION audit.settled(OUT xid xid8, OUT id uuid, OUT unreached xid8) TO devlore_app;
 
-REVOKE ALL ON FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_subject uuid, its_status smallint, its_headers jsonb, its_body bytea) FROM PUBLIC;
-GRANT ALL ON FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_subject uuid, its_status smallint, its_headers jsonb, its_body bytea) TO devlore_app;
+REVOKE ALL ON FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_subject uuid, its_scopes text[], its_status smallint, its_headers jsonb, its_body bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION gateway.answer(of_organisation uuid, of_person uuid, of_key text, by_claim uuid, its_subject uuid, its_scopes text[], its_status smallint, its_headers jsonb, its_body bytea) TO devlore_app;
 
 REVOKE ALL ON FUNCTION gateway.claim(of_organisation uuid, of_person uuid, of_key text, of_fingerprint bytea, by_claim uuid, lease double precision, keep double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION gateway.claim(of_organisation uuid, of_person uuid, of_key text, of_fingerprint bytea, by_claim uuid, lease double precision, keep double precision) TO devlore_app;
@@ -2013,6 +2089,15 @@ GRANT ALL ON FUNCTION identity.find_session(of_id uuid, moment timestamp with ti
 
 REVOKE ALL ON FUNCTION identity.forget_credentials(moment timestamp with time zone, most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION identity.forget_credentials(moment timestamp with time zone, most integer) TO devlore_app;
+
+REVOKE ALL ON FUNCTION identity.forget_networks(before timestamp with time zone, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION identity.forget_networks(before timestamp with time zone, most integer) TO devlore_app;
+
+REVOKE ALL ON FUNCTION identity.is_familiar(of_email text, of_person uuid, from_network text, since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION identity.is_familiar(of_email text, of_person uuid, from_network text, since timestamp with time zone) TO devlore_app;
+
+REVOKE ALL ON FUNCTION identity.keys_left_by(of_person uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION identity.keys_left_by(of_person uuid) TO devlore_app;
 
 REVOKE ALL ON FUNCTION identity.owner_of_key(of_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION identity.owner_of_key(of_id uuid) TO devlore_app;
@@ -2114,6 +2199,8 @@ GRANT SELECT(scopes) ON TABLE identity.api_key TO devlore_identity;
 
 GRANT SELECT(networks) ON TABLE identity.api_key TO devlore_identity;
 
+GRANT SELECT(created_by) ON TABLE identity.api_key TO devlore_identity;
+
 GRANT SELECT(created_at) ON TABLE identity.api_key TO devlore_identity;
 
 GRANT SELECT(expires_at) ON TABLE identity.api_key TO devlore_identity;
@@ -2141,6 +2228,15 @@ GRANT SELECT(expires_at) ON TABLE identity.device TO devlore_identity;
 GRANT SELECT(person_id) ON TABLE identity.device TO devlore_identity;
 
 GRANT SELECT(in_organisation) ON TABLE identity.device TO devlore_identity;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE identity.familiar_network TO devlore_app;
+GRANT DELETE ON TABLE identity.familiar_network TO devlore_identity;
+
+GRANT SELECT(person_id) ON TABLE identity.familiar_network TO devlore_identity;
+
+GRANT SELECT(network) ON TABLE identity.familiar_network TO devlore_identity;
+
+GRANT SELECT(seen_at) ON TABLE identity.familiar_network TO devlore_identity;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE identity.instance TO devlore_app;
 

@@ -104,6 +104,7 @@ class AsyncSessions(AsyncNamespace):
     sign_in_with_passkey = awaited(sessions.sign_in_with_passkey)
     begin_device = awaited(sessions.begin_device)
     poll_device = awaited(sessions.poll_device)
+    look_at_device = awaited(sessions.look_at_device)
     settle_device = awaited(sessions.settle_device)
     refresh = awaited(sessions.refresh)
     switch = awaited(sessions.switch)

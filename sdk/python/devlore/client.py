@@ -104,6 +104,7 @@ class Sessions(Namespace):
     sign_in_with_passkey = once(sessions.sign_in_with_passkey)
     begin_device = once(sessions.begin_device)
     poll_device = once(sessions.poll_device)
+    look_at_device = once(sessions.look_at_device)
     settle_device = once(sessions.settle_device)
     refresh = once(sessions.refresh)
     switch = once(sessions.switch)

@@ -121,6 +121,8 @@ async def test_a_device_is_signed_in_by_somebody_elsewhere(client: Any, team: Te
     with pytest.raises(problems.SlowDown) as hasty:
         await done(client.sessions.poll_device(grant.device_code))
     assert hasty.value.extra["interval"] == 10
+    shown = await done(client.sessions.look_at_device(grant.user_code))
+    assert (shown.near, "memories:write" in shown.scopes) == (True, True)
     await done(client.sessions.settle_device(grant.user_code))
     tokens = await done(client.sessions.poll_device(grant.device_code))
     async with opened(kind_of(client), team.url) as device:

@@ -1,10 +1,17 @@
-"""Limits of guessing: attempts to sign in are delayed, longer the more have failed; no account is ever locked."""
+"""Limits of guessing: attempts to sign in are delayed, longer the more have failed; no account is ever locked.
+
+An account has a limit in each network, and a larger one for all networks together that its person never signed in from
+(NIST SP 800-63B-4 §3.2.2: at most 100 failures in a row). So whoever guesses from many networks gets no further than
+from few, and cannot keep out somebody who is where they were before.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+from uuid import UUID
 
 import orjson
 from starlette.requests import ClientDisconnect
@@ -13,13 +20,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from devlore.problems import RateLimited, TooLarge
 from devlore_server.kit.cache import visitor_key
 from devlore_server.kit.http import admitted, caller_of, problem_response
-from devlore_server.kit.limit import Demand, Limiter, Policy
+from devlore_server.kit.limit import Demand, Limiter, Policy, Verdict
 
 PER_ACCOUNT: Final = (Policy("burst", 20, 300), Policy("hour", 60, 3_600))
-"""Twenty failures at once, then one in 15 s, after 60 one a minute: whoever guesses at an account cannot keep its
-owner out for longer than that."""
+"""At one account from one network: twenty failures at once, then one in 15 s, after 60 one a minute."""
 PER_NETWORK: Final = (*PER_ACCOUNT, Policy("day", 200, 86_400))
-"""As well; after 200 failures one in 7 minutes."""
+"""From one network at any account: as well; after 200 failures one in 7 minutes."""
+FROM_ANYWHERE: Final = (Policy("account", 100, 86_400),)
+"""At one account from all networks: 100 failures at once, then one in 15 minutes. Somebody who signed in from a
+network before does not wait for it there."""
 
 ATTEMPTS: Final[Mapping[str, str | None]] = {
     "/v1/sessions": "email",
@@ -32,17 +41,40 @@ ATTEMPTS: Final[Mapping[str, str | None]] = {
 }
 """POSTs that try a secret, and the member of the body that names the account; otherwise it is the caller's own."""
 LARGEST: Final = 65_536
+_LONGEST_ADDRESS = 254  # RFC 5321 §4.5.3.1.3
+
+
+class Familiar(Protocol):
+    """``ports.Identity.familiar``."""
+
+    def __call__(self, network: str, *, email: str | None, person: UUID | None) -> Awaitable[bool]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """Whose secret is tried: the ``email`` a visitor gave, or the ``person`` who is signed in."""
+
+    email: str | None = None
+    person: UUID | None = None
+
+    @property
+    def name(self) -> tuple[str, str]:
+        # The kind as well: a visitor may give anything as an address, somebody's id among it.
+        return ("email", self.email) if self.email is not None else ("person", str(self.person))
 
 
 class Attempts:
-    """Counts failed attempts per account and per network; beyond a limit, 429 with the seconds to wait.
+    """Counts failed attempts; beyond a limit, 429 with the seconds to wait. ``familiar`` knows who was where before.
 
     An attempt is taken before it is made, so that many at once cannot all pass, and given back when it succeeds.
     """
 
-    def __init__(self, app: ASGIApp, *, limiter: Limiter, paths: Mapping[str, str | None] = ATTEMPTS) -> None:
+    def __init__(
+        self, app: ASGIApp, *, limiter: Limiter, familiar: Familiar, paths: Mapping[str, str | None] = ATTEMPTS
+    ) -> None:
         self._app = app
         self._limiter = limiter
+        self._familiar = familiar
         self._paths = dict(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,33 +88,34 @@ class Attempts:
         except TooLarge as problem:
             await problem_response(problem, {"Connection": "close"})(scope, receive, send)
             return
-        demands = self._demands(scope, body)
-        verdicts = await self._limiter.take(demands)
-        if all(verdict.allowed for verdict in verdicts):
-            await self._app(scope, _replaying(body, receive), self._settling(demands, send))
+        taken, wait = await self._take(caller_of(scope).network or "here", self._account(scope, body))
+        if not wait:
+            await self._app(scope, _replaying(body, receive), self._settling(taken, send))
             return
-        wait = max(1, *(verdict.retry_after for verdict in verdicts))
         refusal = RateLimited(f"Too many attempts failed; try again in {wait} s.", retry_after=wait)
         await problem_response(refusal)(scope, receive, send)
 
-    def _demands(self, scope: Scope, body: bytes) -> list[Demand]:
-        network = caller_of(scope).network or "here"
-        accounts: list[tuple[str, str, tuple[Policy, ...]]] = [("network", network, PER_NETWORK)]
-        if account := self._account(scope, body):
-            accounts.append(("account", account, PER_ACCOUNT))
-        return [
-            Demand(visitor_key(f"attempts-{kind}", policy.name, name), policy)
-            for kind, name, policies in accounts
-            for policy in policies
-        ]
+    async def _take(self, network: str, account: _Account | None) -> tuple[list[Demand], int]:
+        """What was taken, and 0; or nothing, and the seconds to wait."""
+        here = _demands("network", PER_NETWORK, network)
+        if account is None:
+            return here, _wait(await self._limiter.take(here))
+        here += _demands("here", PER_ACCOUNT, network, *account.name)
+        everywhere = _demands("account", FROM_ANYWHERE, *account.name)
+        verdicts = await self._limiter.take([*here, *everywhere])
+        wait, elsewhere = _wait(verdicts), not _wait(verdicts[: len(here)])
+        if wait and elsewhere and await self._familiar(network, email=account.email, person=account.person):
+            return here, _wait(await self._limiter.take(here))
+        return [*here, *everywhere], wait
 
-    def _account(self, scope: Scope, body: bytes) -> str | None:
+    def _account(self, scope: Scope, body: bytes) -> _Account | None:
         member = self._paths[scope["path"]]
         if member is None:
             caller = admitted(scope)
-            return str(caller.person) if caller is not None else None
+            return _Account(person=caller.person) if caller is not None else None
         named = _object(body).get(member)
-        return named.strip().lower() if isinstance(named, str) else None
+        email = named.strip().lower() if isinstance(named, str) else ""
+        return _Account(email=email) if email.isprintable() and 0 < len(email) <= _LONGEST_ADDRESS else None
 
     def _settling(self, demands: list[Demand], send: Send) -> Send:
         async def send_and_settle(message: Message) -> None:
@@ -91,6 +124,15 @@ class Attempts:
             await send(message)
 
         return send_and_settle
+
+
+def _demands(kind: str, policies: Sequence[Policy], *name: str) -> list[Demand]:
+    return [Demand(visitor_key(f"attempts-{kind}", policy.name, *name), policy) for policy in policies]
+
+
+def _wait(verdicts: Sequence[Verdict]) -> int:
+    """Seconds until there is room for everything; 0 when there was."""
+    return max(verdict.retry_after for verdict in verdicts)
 
 
 async def _small_body(receive: Receive) -> bytes:

@@ -10,8 +10,10 @@ What is guaranteed, per person and key, for 24 hours:
   escape (401, 403, 408, 425, 429), free the key instead.
 * An answer over 1 MiB, or one that holds a secret (a new key, an invitation), is not kept: its repetition is still
   not run, and says so with 409.
+* An answer is repeated to whoever may still have it: with every scope the request was made with, and if it is about a
+  memory, who can read that now. Others are told with 409 that it was carried out.
 * What an answer is about takes the answer with it: once a memory is erased, the words of every answer about it are
-  erased here too (``reactions``), and a repetition is told with 409 that it was carried out.
+  erased here too (``reactions``), and a repetition is told the same.
 
 What is not: that a request never runs twice. In two cases it may.
 
@@ -29,6 +31,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import re
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
@@ -56,6 +59,7 @@ _SIGN_IN = re.compile(r"/v1/(?:sessions|identity)(?:/|$)")
 """Passwords come in and tokens go out: not even a digest of such a request is kept, so a key does nothing here."""
 _SECRET_ANSWERS = re.compile(r"/v1/(?:keys|organisations/[^/]+/invitations)(?:/|$)")
 """Answers that may hold a key or an invitation are not kept, only that they were given."""
+_OF_MEMORIES = re.compile(r"/v1/memories(?:/|$)")
 _KEPT_FOR = 86_400.0
 _LEASE = 30.0
 _NOT_KEPT = frozenset({401, 403, 408, 425, 429})
@@ -69,13 +73,17 @@ _log = structlog.get_logger("devlore.gateway")
 
 
 class IdempotencyKeys:
-    """Makes POST requests that carry a key safe to repeat; requests without one pass as they are."""
+    """Makes POST requests that carry a key safe to repeat; requests without one pass as they are.
+
+    ``secret`` is the instance's: without it nobody can tell from a stored fingerprint what was sent.
+    """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
         database: Database,
+        secret: bytes,
         reads: Collection[str] = READS,
         lease: float = _LEASE,
         kept_for: float = _KEPT_FOR,
@@ -83,6 +91,7 @@ class IdempotencyKeys:
     ) -> None:
         self._app = app
         self._database = database
+        self._key = hmac.digest(secret, b"devlore idempotency fingerprints v1", hashlib.sha256)
         self._reads = frozenset(reads)
         self._lease = lease
         self._kept_for = kept_for
@@ -102,12 +111,52 @@ class IdempotencyKeys:
         body = await _whole_body(receive)
         if body is None:
             return  # the sender is gone
-        fingerprint = await _fingerprint(scope, body)
+        fingerprint = await self._fingerprint(scope, body)
         known = await store.take(self._database, claim, fingerprint, lease=self._lease, keep=self._kept_for)
         if known is None:
             await self._run(claim, scope, _replaying(body, receive), send)
-        else:
-            await _answer_again(known, fingerprint)(scope, receive, send)
+            return
+        try:
+            answer = _repeated(known) if await self._check(known, claim, fingerprint, scope) else _told(known)
+        except Problem as problem:
+            answer = problem_response(problem)
+        await answer(scope, receive, send)
+
+    async def _check(self, known: Stored, claim: Claim, fingerprint: bytes, scope: Scope) -> bool:
+        """Whether the caller may have the answer; raises ``IdempotencyMismatch``, ``InProgress`` when there is none."""
+        if not hmac.compare_digest(known.fingerprint, fingerprint):
+            raise IdempotencyMismatch
+        if known.status is None:
+            raise InProgress(retry_after=1)
+        if known.body is None or not known.scopes <= claim.who.scopes:
+            return False
+        of_a_memory = known.subject is not None and known.status < 400 and _OF_MEMORIES.match(scope["path"])
+        return not of_a_memory or await self._readable(f"/v1/memories/{known.subject}", scope)
+
+    async def _readable(self, path: str, scope: Scope) -> bool:
+        """Whether the caller can read a path now; raises ``Unavailable`` when nobody can say."""
+        status = 0
+
+        async def nothing() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def note_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+
+        reading = {"method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": []}
+        await self._app({**scope, **reading}, nothing, note_status)
+        if status >= 500:
+            raise Unavailable("It cannot be told whether this answer is still yours.", retry_after=1)
+        return status < 300
+
+    async def _fingerprint(self, scope: Scope, body: bytes) -> bytes:
+        """What makes two requests the same: path, query and body."""
+        head = b"\0".join((scope["path"].encode("utf-8", "surrogatepass"), scope["query_string"], b""))
+        if len(body) > _LARGE:  # a tenth of a second for the largest: other requests must not wait for it
+            return await asyncio.to_thread(_digest, self._key, head, body)
+        return _digest(self._key, head, body)
 
     async def _run(self, claim: Claim, scope: Scope, receive: Receive, send: Send) -> None:
         recording = _Recording(send, scope["path"], self._largest, lambda answer: self._settle(claim, answer))
@@ -231,35 +280,23 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
-async def _fingerprint(scope: Scope, body: bytes) -> bytes:
-    """What makes two requests the same: path, query and body."""
-    head = b"\0".join((scope["path"].encode("utf-8", "surrogatepass"), scope["query_string"], b""))
-    if len(body) > _LARGE:  # a tenth of a second for the largest: other requests must not wait for it
-        return await asyncio.to_thread(_digest, head, body)
-    return _digest(head, body)
-
-
-def _digest(head: bytes, body: bytes) -> bytes:
-    digest = hashlib.sha256(len(head).to_bytes(8, "big") + head)
+def _digest(key: bytes, head: bytes, body: bytes) -> bytes:
+    digest = hmac.new(key, len(head).to_bytes(8, "big") + head, hashlib.sha256)
     digest.update(body)
     return digest.digest()
 
 
-def _answer_again(known: Stored, fingerprint: bytes) -> Response:
-    problem: Problem
-    if known.fingerprint != fingerprint:
-        problem = IdempotencyMismatch()
-    elif known.status is None:
-        problem = InProgress(retry_after=1)
-    elif known.body is None:
-        problem = Conflict(
-            f"The request was carried out (status {known.status}); its answer is not kept: it was too large, held a"
-            " secret, or what it was about has been erased.",
-            original_status=known.status,
-        )
-    else:
-        response = Response(known.body, status_code=known.status)
-        response.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in known.headers]
-        response.headers["Idempotency-Replayed"] = "true"
-        return response
-    return problem_response(problem)
+def _repeated(known: Stored) -> Response:
+    response = Response(known.body, status_code=known.status or 500)
+    response.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in known.headers]
+    response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def _told(known: Stored) -> Response:
+    refused = Conflict(
+        f"The request was carried out (status {known.status}); its answer is not kept (it was too large, held a secret,"
+        " or what it was about has been erased), or not yours to have any more.",
+        original_status=known.status,
+    )
+    return problem_response(refused)

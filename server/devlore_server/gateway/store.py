@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import LiteralString
 from uuid import UUID
 
@@ -17,22 +17,28 @@ Headers = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What is known under a key: no ``status`` while the first request runs, no ``body`` when it is not kept."""
+    """What is known under a key: no ``status`` while the first request runs, no ``body`` when it is not kept.
+
+    ``subject`` is what the answer is about, ``scopes`` what its request was made with.
+    """
 
     fingerprint: bytes
-    status: int | None
-    headers: Headers
-    body: bytes | None
+    subject: UUID | None = None
+    scopes: frozenset[str] = frozenset()
+    status: int | None = None
+    headers: Headers = field(default_factory=list)
+    body: bytes | None = None
 
 
 _CLAIM: LiteralString = """
-SELECT mine, fingerprint, status, headers, body FROM gateway.claim(
+SELECT mine, fingerprint, subject, scopes, status, headers, body FROM gateway.claim(
     %(organisation)s, %(person)s, %(key)s, %(fingerprint)s, %(claim)s, %(lease)s, %(keep)s)
 """
 
 _ANSWER: LiteralString = """
 SELECT gateway.answer(
-    %(organisation)s, %(person)s, %(key)s, %(claim)s, %(subject)s, %(status)s::smallint, %(headers)s, %(body)s) AS kept
+    %(organisation)s, %(person)s, %(key)s, %(claim)s, %(subject)s, %(scopes)s, %(status)s::smallint, %(headers)s,
+    %(body)s) AS kept
 """
 
 _RENEW: LiteralString = """
@@ -74,11 +80,12 @@ async def take(database: Database, claim: Claim, fingerprint: bytes, *, lease: f
     times = {"fingerprint": fingerprint, "lease": lease, "keep": keep}
     found = await database.statement(_CLAIM, claim.parameters() | times)
     if found is None:  # freed while we looked: for the caller the same as still running
-        return Stored(fingerprint, None, [], None)
+        return Stored(fingerprint)
     if found["mine"]:
         return None
     headers = [(name, value) for name, value in found["headers"] or []]
-    return Stored(found["fingerprint"], found["status"], headers, found["body"])
+    scopes = frozenset(found["scopes"] or ())
+    return Stored(found["fingerprint"], found["subject"], scopes, found["status"], headers, found["body"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,8 @@ class Answer:
 async def answer(database: Database, claim: Claim, said: Answer) -> bool:
     """Store the answer, without its words when its subject has been erased; False when the claim was lost meanwhile."""
     given = {"subject": said.subject, "status": said.status, "headers": Jsonb(said.headers), "body": said.body}
-    found = await database.statement(_ANSWER, claim.parameters() | given)
+    asked_with = {"scopes": sorted(claim.who.scopes)}
+    found = await database.statement(_ANSWER, claim.parameters() | given | asked_with)
     return bool(found and found["kept"])
 
 

@@ -18,6 +18,7 @@ from devlore_server.ports import Standing
 _JSON = {"Content-Type": "application/json"}
 _standing = TypeAdapter(Standing | None)
 _keyset = TypeAdapter(dict[str, Any])
+_familiar = TypeAdapter(bool)
 
 
 class IdentityClient:
@@ -59,6 +60,11 @@ class IdentityClient:
     async def key(self, key_id: str, digest: bytes, network: str | None) -> Standing | None:
         """See ``ports.Identity``."""
         return await self._standing("key", {"key_id": key_id, "digest": digest.hex(), "network": network})
+
+    async def familiar(self, network: str, *, email: str | None = None, person: UUID | None = None) -> bool:
+        """See ``ports.Identity``."""
+        answer = await self._ask("familiar", {"network": network, "email": email, "person": person})
+        return _familiar.validate_json(answer)
 
     async def keyset(self) -> dict[str, Any]:
         """See ``ports.Identity``."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Final, NoReturn, cast
 
 from devlore.problems import DeviceExpired, DevicePending, DeviceRefused, NotFound, RateLimited, SlowDown
-from devlore.types import DeviceApproval, DeviceGrant
+from devlore.types import DeviceApproval, DeviceGrant, DeviceView, Scope
 from devlore_server.identity.oneself import Origin, alone, session_of
 from devlore_server.identity.sessions import Begun, Opened, Sessions
 from devlore_server.identity.store import devices, sessions
@@ -29,7 +29,7 @@ PATIENCE: Final = timedelta(minutes=10)
 INTERVAL: Final = 5
 """Seconds between two questions of a device, at first; each that comes too early adds as many."""
 GUESSES: Final = Policy("device-codes", 10, 600)
-"""Codes one person may enter. There are 20⁸; ten wrong ones in the ten minutes a code lives find one in 2.5 billion."""
+"""Wrong codes one person may enter. There are 20⁸; ten in the ten minutes a code lives find one in 2.5 billion."""
 
 
 class Devices:
@@ -65,25 +65,41 @@ class Devices:
             interval=INTERVAL,
         )
 
+    async def look(self, who: Principal, user_code: str) -> DeviceView:
+        """Who waits with this code, so that the caller can tell their own device from a stranger's (RFC 8628 §5.4).
+
+        Raises as ``settle`` does.
+        """
+        session_of(who)
+        guess = await self._guess(who)
+        async with self._database.transaction(who) as connection:
+            found = await devices.waiting(connection, _digest(user_code), self._clock())
+        if found is None:
+            await self._wrong(who, Leaf("device.looked_at"))
+        await self._limiter.give_back([guess])
+        return DeviceView(
+            user_agent=found.user_agent,
+            network=found.network,
+            near=found.network is not None and found.network == who.network,
+            created_at=found.created_at,
+            expires_at=found.expires_at,
+            scopes=cast(list[Scope], sorted(who.scopes)),
+        )
+
     async def settle(self, who: Principal, approval: DeviceApproval) -> None:
         """Let the device with this code sign in as the caller, in this organisation, or refuse it.
 
-        Raises ``NotFound`` for a code that is not good (any more), ``RateLimited`` for too many, ``NotAllowed`` for an
-        API key.
+        Raises ``NotFound`` for a code that is not good (any more), ``RateLimited`` for too many wrong ones,
+        ``NotAllowed`` for an API key.
         """
         session, at = session_of(who), self._clock()
-        # The person's wherever they work: who founds another organisation must not have ten guesses more.
-        account = visitor_key("device-codes", who.person)
-        (verdict,) = await self._limiter.take([Demand(account, GUESSES)])
-        if not verdict.allowed:
-            raise RateLimited("Too many codes.", retry_after=verdict.retry_after)
-        code = "".join(one for one in approval.user_code.upper() if one in ALPHABET)
+        guess = await self._guess(who)
         action = Leaf("device.approved" if approval.approve else "device.denied")
         async with self._database.transaction(who) as connection:
             now = await sessions.find_within(connection, session, at)
             settled = now is not None and await devices.settle(
                 connection,
-                digest(code),
+                _digest(approval.user_code),
                 organisation=who.organisation,
                 person=who.person,
                 approved=approval.approve,
@@ -93,8 +109,21 @@ class Devices:
             if settled:
                 await audit.append(connection, who, action, at=at)
         if not settled:
-            await refusal(self._database, who, replace(action, result="failed"))
-            raise NotFound("No device waits with this code.")
+            await self._wrong(who, action)
+        await self._limiter.give_back([guess])
+
+    async def _guess(self, who: Principal) -> Demand:
+        """What one code costs the caller, given back if it is right; raises ``RateLimited``."""
+        # The person's wherever they work: who founds another organisation must not have ten guesses more.
+        guess = Demand(visitor_key("device-codes", who.person), GUESSES)
+        (verdict,) = await self._limiter.take([guess])
+        if not verdict.allowed:
+            raise RateLimited("Too many codes.", retry_after=verdict.retry_after)
+        return guess
+
+    async def _wrong(self, who: Principal, action: Leaf) -> NoReturn:
+        await refusal(self._database, who, replace(action, result="failed"))
+        raise NotFound("No device waits with this code.")
 
     async def poll(self, device_code: str, origin: Origin) -> Opened:
         """The session of an approved device, once.
@@ -140,6 +169,11 @@ class Devices:
         return await self._sessions.begin(
             connection, who, origin, cookie=False, authenticated_at=found.authenticated_at, by="device"
         )
+
+
+def _digest(user_code: str) -> bytes:
+    """Of a code however it is written."""
+    return digest("".join(one for one in user_code.upper() if one in ALPHABET))
 
 
 def _expired() -> DeviceExpired:

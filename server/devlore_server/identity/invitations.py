@@ -105,9 +105,11 @@ class Invitations:
     async def accept(self, who: Principal, token: str) -> Membership:
         """Become a member; of those who try at once with one secret, one does.
 
-        Raises ``NotFound`` for a secret that is not good (any more), ``NotAllowed`` when it is bound to somebody else,
-        ``Conflict`` for a member.
+        Raises ``NotFound`` for a secret that is not good (any more), ``NotAllowed`` when it is bound to somebody else
+        and for an API key, ``Conflict`` for a member.
         """
+        if who.key is not None:  # whoever signs in by an invitation has no session yet
+            raise NotAllowed("Only somebody who signed in may do this, an API key may not.")
         organisation, id = await self._find(token)
         joining = replace(who, organisation=organisation, teams=frozenset(), role=None)
         async with self._database.transaction(joining) as connection:

@@ -11,7 +11,7 @@ from devlore.problems import Conflict, NotAllowed, NotFound
 from devlore.types import Member, MemberPatch, Role, Scope
 from devlore_server.identity.checks import authorise, check_own, refuse
 from devlore_server.identity.roles import ROLES, scopes_of
-from devlore_server.identity.store import departures, invitations, members, organisations, people
+from devlore_server.identity.store import departures, invitations, keys, members, organisations, people
 from devlore_server.kit import audit
 from devlore_server.kit.audit import Leaf
 from devlore_server.kit.auth import Principal
@@ -96,7 +96,8 @@ class Members:
 async def let_go(connection: Connection, log: EventLog, who: Principal, member: Member, *, at: datetime) -> None:
     """Remove a member in the caller's transaction, which holds the organisation's lock; then call ``log.notify``.
 
-    Team memberships, sessions and API keys go with the membership, by their foreign keys.
+    Team memberships, sessions and API keys go with the membership, by their foreign keys. Keys that they made for
+    service accounts stay, as those do, and are named: whoever left knew them.
     """
     organisation, person = who.organisation, member.person_id
     await departures.insert(connection, organisation, new_id(), person, member.name, who.person, at=at)
@@ -105,7 +106,10 @@ async def let_go(connection: Connection, log: EventLog, who: Principal, member: 
         await people.delete(connection, person)
     await members.delete(connection, organisation, person)
     left = person == who.person
-    await audit.append(connection, who, Leaf("member.removed", [("person", person)], context={"left": left}), at=at)
+    removed = Leaf("member.removed", [("person", person)], context={"left": left})
+    made = await keys.left_by(connection, person)
+    known = [Leaf("key.left_behind", [("key", id), ("person", account)]) for id, account in made]
+    await audit.append(connection, who, removed, *known, at=at)
     await log.append(connection, [_removed(organisation, person, at)])
 
 

@@ -123,6 +123,8 @@ class Organisations:
             await organisations.erase(connection, organisation)
             await audit.erase_all(connection, who)
             await audit.append(connection, who, Leaf("organisation.erased", [("organisation", organisation)]), at=at)
+            # What was told of its people before says who they were; this one event stands for all of it.
+            await self._log.forget_kind(connection, organisation, "identity")
             await self._log.append(connection, [_erased(organisation, at)])
         self._log.notify()
         return True

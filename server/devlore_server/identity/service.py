@@ -11,7 +11,7 @@ from devlore.types import Role
 from devlore_server.identity.roles import scopes_of
 from devlore_server.identity.sessions import IDLE
 from devlore_server.identity.signing import Signing
-from devlore_server.identity.store import keys, sessions, signing_keys
+from devlore_server.identity.store import keys, networks, sessions, signing_keys
 from devlore_server.identity.store.keys import FoundKey
 from devlore_server.identity.store.sessions import FoundSession
 from devlore_server.kit import audit
@@ -23,6 +23,8 @@ from devlore_server.ports import Standing
 
 NOTED = timedelta(minutes=1)
 """How much later than the last a use is worth a write."""
+FAMILIAR = timedelta(days=90)
+"""How long a network somebody signed in from is remembered."""
 _AT_ONCE = 10_000
 
 
@@ -77,10 +79,17 @@ class IdentityService:
         """See ``ports.Identity``."""
         return await self._signing.keyset()
 
+    async def familiar(self, network: str, *, email: str | None = None, person: UUID | None = None) -> bool:
+        """See ``ports.Identity``."""
+        return await networks.is_familiar(self._database, email, person, network, self._clock() - FAMILIAR)
+
     async def forget_expired(self) -> int:
-        """Delete what proves nothing any more: long ended sessions, answered challenges, device codes, retired keys."""
+        """Delete what proves nothing any more: long ended sessions, answered challenges, device codes, retired keys,
+        networks nobody signs in from."""
+        now = self._clock()
         async with self._database.transaction(None) as connection:
-            return await signing_keys.forget(connection, self._clock(), _AT_ONCE)
+            spent = await signing_keys.forget(connection, now, _AT_ONCE)
+            return spent + await networks.forget(connection, now - FAMILIAR, _AT_ONCE)
 
     async def _note(self, found: FoundKey, network: str | None, at: datetime) -> None:
         who = Principal(organisation=found.organisation_id, person=found.person_id, network=network, key=str(found.id))

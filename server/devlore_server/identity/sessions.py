@@ -12,7 +12,7 @@ from devlore.types import SessionView, Tokens
 from devlore_server.identity.invitations import Invitations
 from devlore_server.identity.oneself import Origin, alone, session_of
 from devlore_server.identity.signing import Signing
-from devlore_server.identity.store import sessions
+from devlore_server.identity.store import networks, sessions
 from devlore_server.identity.store.sessions import NewSession
 from devlore_server.kit import audit
 from devlore_server.kit.audit import Leaf
@@ -26,6 +26,8 @@ from devlore_server.kit.tokens import LIFETIME
 
 IDLE = timedelta(days=30)
 """How long a session nobody uses lasts; one in use lasts 90 days."""
+_PROVED_THERE = frozenset({"password", "passkey", "sign-up"})
+"""Whoever begins a session so has proved where they are who they are; a device may be anywhere."""
 NOT_THERE = "You do not belong to this organisation."
 
 
@@ -113,6 +115,8 @@ class Sessions:
             raise NotAllowed(NOT_THERE)
         if not cookie:
             await sessions.insert_refresh(connection, who.organisation, who.person, id, digest(secret), at=at)
+        if by in _PROVED_THERE and origin.network is not None:
+            await networks.note(connection, who.person, origin.network, at=at)
         leaf = Leaf("session.started", [("session", id)], context={"by": by, "cookie": cookie})
         await audit.append(connection, replace(who, session=str(id)), leaf, at=at)
         return Begun(who, id, secret, cookie)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import LiteralString
 
-from psycopg import AsyncConnection, OperationalError, conninfo, sql
+from psycopg import AsyncConnection, conninfo, sql
 from psycopg.rows import TupleRow
 
 from devlore_server.kit.embedded import MAJOR, tool
@@ -125,10 +125,7 @@ def _counted(connection: AsyncConnection[TupleRow], table: str, rows: int) -> st
 
 
 async def _connect(url: str) -> AsyncConnection[TupleRow]:
-    try:
-        connection = await AsyncConnection.connect(url, autocommit=True)
-    except OperationalError as error:
-        raise DumpError(f"PostgreSQL cannot be reached: {error}") from None
+    connection = await AsyncConnection.connect(url, autocommit=True)
     if await _rows(connection, _MAY) != [(True,)]:
         await connection.close()
         raise DumpError(

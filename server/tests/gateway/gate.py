@@ -61,6 +61,10 @@ class Counted:
         self._note("key")
         return self._aged(await self.inner.key(key_id, digest, network))
 
+    async def familiar(self, network: str, *, email: str | None = None, person: UUID | None = None) -> bool:
+        self._note("familiar")
+        return await self.inner.familiar(network, email=email, person=person)
+
     async def keyset(self) -> dict[str, Any]:
         self._note("keyset")
         return await self.inner.keyset()
@@ -90,7 +94,7 @@ class Gate:
         app.include_router(metrics_route())
         health(app, {"database": database.ping})
         sign_in = SignIn(self.identity, self.revocations, ORIGIN, **options)
-        guard(app, database=database, limiter=LocalLimiter(), quotas=quotas, sign_in=sign_in)
+        guard(app, database=database, secret=SECRET, limiter=LocalLimiter(), quotas=quotas, sign_in=sign_in)
         self.app = app
 
     def client(self, address: str = "203.0.113.7", **headers: str) -> httpx2.AsyncClient:

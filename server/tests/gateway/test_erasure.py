@@ -41,7 +41,7 @@ async def asking(database: Database, who: Principal, answer: Any) -> AsyncIterat
         response: Response = JSONResponse(answer, 201, {"Location": f"/v1/things/{CANARY}"})
         await response(scope, receive, send)
 
-    app = Individual(IdempotencyKeys(service, database=database), principal=who)
+    app = Individual(IdempotencyKeys(service, database=database, secret=b"a secret of the tests"), principal=who)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost") as client:
         yield client
 

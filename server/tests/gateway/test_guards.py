@@ -38,7 +38,7 @@ def application(database: Database, quotas: Quotas | None = None) -> FastAPI:
     app.include_router(router)
     app.include_router(metrics_route())
     health(app, {"database": database.ping})
-    guard(app, database=database, limiter=LocalLimiter(), quotas=quotas)
+    guard(app, database=database, secret=b"a secret of the tests", limiter=LocalLimiter(), quotas=quotas)
     return app
 
 

@@ -24,6 +24,7 @@ from devlore_server.kit.http import BodyLimit, CatchAll
 from devlore_server.kit.ids import new_id
 
 Handler = Callable[[Request], Awaitable[Response]]
+SECRET = b"a secret of the tests"
 
 
 class Service:
@@ -50,7 +51,7 @@ def service() -> Service:
 
 
 def guarded(service: ASGIApp, database: Database, who: Principal, **options: Any) -> ASGIApp:
-    keys = IdempotencyKeys(service, database=database, **options)
+    keys = IdempotencyKeys(service, database=database, **{"secret": SECRET, **options})
     return CatchAll(BodyLimit(Individual(keys, principal=who), limit=4 << 20))
 
 

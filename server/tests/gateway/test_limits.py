@@ -17,6 +17,7 @@ from devlore_server.kit.auth import Principal, Visitor
 from devlore_server.kit.cache import connect
 from devlore_server.kit.http import admit
 from devlore_server.kit.limit import FallbackLimiter, Limiter, LocalLimiter, Policy, RedisLimiter
+from devlore_server.kit.line import Line
 
 
 def limited(who: Principal, quotas: Quotas, limiter: Limiter | None = None) -> ASGIApp:
@@ -88,20 +89,19 @@ def test_a_small_quota_still_lets_the_dearest_request_pass() -> None:
 
 
 async def test_two_gateways_share_accounts_through_redis(who: Principal, redis_url: str) -> None:
-    first, second = connect(redis_url, patience=10), connect(redis_url, patience=10)
-    apps = [limited(who, quotas(100), RedisLimiter(redis)) for redis in (first, second)]
+    lines = [Line(connect(redis_url, patience=10)) for _ in range(2)]
+    apps = [limited(who, quotas(100), RedisLimiter(line)) for line in lines]
     answers = await asyncio.gather(*(ask(apps[number % 2]) for number in range(300)))
     passed = [answer.status_code for answer in answers].count(200)
     assert 100 <= passed <= 105  # what comes back while 300 requests are answered
-    await first.aclose()
-    await second.aclose()
+    for line in lines:
+        line.close()
 
 
 async def test_without_redis_the_gateway_is_not_open(who: Principal) -> None:
-    redis = connect("redis://127.0.0.1:1")
-    app = limited(who, quotas(2), FallbackLimiter(RedisLimiter(redis), LocalLimiter()))
+    away = RedisLimiter(Line(connect("redis://127.0.0.1:1")))
+    app = limited(who, quotas(2), FallbackLimiter(away, LocalLimiter()))
     assert [(await ask(app)).status_code for _ in range(4)] == [200, 200, 429, 429]
-    await redis.aclose()
 
 
 async def test_visitors_share_their_networks_account() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx2
@@ -13,15 +13,17 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from devlore.problems import NotFound
 from devlore_server.gateway.individual import PRINCIPAL, Individual
 from devlore_server.gateway.proxy import Proxy, destination
 from devlore_server.gateway.upstream import UpstreamAway
 from devlore_server.kit.auth import Visitor, verify
 from devlore_server.kit.clock import utc_now
-from devlore_server.kit.http import BodyLimit, RequestId, admit
+from devlore_server.kit.http import BodyLimit, RequestId, admit, problem_response
 from devlore_server.kit.telemetry import REGISTRY, Measured
 
 SECRET = b"thirty-two bytes of shared secret"
+NOWHERE = problem_response(NotFound())
 
 
 class Upstream:
@@ -81,7 +83,7 @@ async def proxy(address: str) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def api(proxy: Proxy) -> AsyncIterator[httpx2.AsyncClient]:
-    app = RequestId(BodyLimit(Individual(proxy), limit=1_000))
+    app = RequestId(BodyLimit(Individual(proxy.around(NOWHERE)), limit=1_000))
     async for url in listening(app):
         async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:
             yield client
@@ -122,7 +124,7 @@ async def test_the_caller_is_signed_and_cannot_sign_for_himself(api: httpx2.Asyn
 async def test_a_visitor_goes_on_as_nobody_from_somewhere(proxy: Proxy, upstream: Upstream) -> None:
     async def visiting(scope: Scope, receive: Receive, send: Send) -> None:
         admit(scope, Visitor("192.0.2.0/24"))
-        await proxy(scope, receive, send)
+        await proxy.around(NOWHERE)(scope, receive, send)
 
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(visiting), base_url="http://localhost") as client:
         assert (await client.get("/v1/memories")).status_code == 203
@@ -212,7 +214,7 @@ async def test_half_a_request_does_not_pass_for_a_whole_one(api: httpx2.AsyncCli
 
 
 async def test_metrics_know_a_proxied_path_by_its_template(proxy: Proxy) -> None:
-    async for url in listening(Measured(Individual(proxy))):
+    async for url in listening(Measured(Individual(proxy.around(NOWHERE)))):
         async with httpx2.AsyncClient(base_url=url, trust_env=False) as client:
             await client.get("/v1/memories/0197-a-path-of-its-own")
     names = {sample.labels.get("route") for family in REGISTRY.collect() for sample in family.samples}
@@ -224,7 +226,7 @@ async def test_a_dead_service_is_a_problem_that_names_it(api: httpx2.AsyncClient
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         dead = Proxy({"memory": f"http://127.0.0.1:{closed.getsockname()[1]}"}, SECRET)
-        async for url in listening(Individual(dead)):
+        async for url in listening(Individual(dead.around(NOWHERE))):
             async with httpx2.AsyncClient(trust_env=False) as client:
                 answer = await client.get(url + "/v1/memories")
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
@@ -243,12 +245,109 @@ async def test_a_service_that_dies_in_the_middle_cuts_the_answer(api: httpx2.Asy
 
     server = await asyncio.start_server(half, "127.0.0.1", 0)
     cut = Proxy({"memory": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"}, SECRET)
-    async for url in listening(Individual(cut)):
+    async for url in listening(Individual(cut.around(NOWHERE))):
         async with httpx2.AsyncClient(trust_env=False) as client:
             with pytest.raises(httpx2.RemoteProtocolError), suppress(AssertionError):
                 await client.get(url + "/v1/memories")
     await cut.close()
     server.close()
+
+
+@asynccontextmanager
+async def through(
+    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of a gateway whose memory service is ``handle``."""
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    proxy = Proxy({"memory": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"}, SECRET)
+    async for url in listening(RequestId(Individual(proxy.around(NOWHERE)))):
+        async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:
+            yield client
+    await proxy.close()
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "raw"),
+    [
+        ("GET", b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
+        ("GET", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ("GET", b'HTTP/1.1 304 Not Modified\r\netag: "1"\r\n\r\n'),
+        ("DELETE", b"HTTP/1.1 204 No Content\r\n\r\n"),
+        ("HEAD", b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n"),
+    ],
+)
+async def test_an_answer_without_a_body_is_a_whole_one(method: str, raw: bytes) -> None:
+    async def empty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(raw)
+        writer.close()
+
+    async with through(empty) as client:
+        for _ in range(2):
+            answer = await client.request(method, "/v1/memories/1")
+            assert (answer.status_code, answer.content) == (int(raw.split()[1]), b"")
+        if method == "HEAD":
+            assert answer.headers["content-length"] == "12"
+
+
+async def test_what_both_processes_say_is_said_once() -> None:
+    async def talkative(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        said = b"date: Mon, 01 Jan 2001 00:00:00 GMT\r\nx-request-id: theirs\r\n"
+        writer.write(b"HTTP/1.1 200 OK\r\n" + said + b"content-length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with through(talkative) as client:
+        answer = await client.get("/v1/memories", headers={"X-Request-Id": "my-request-1"})
+    assert answer.headers.get_list("x-request-id") == ["my-request-1"]
+    [date] = answer.headers.get_list("date")
+    assert "2001" not in date
+
+
+async def test_an_answer_nobody_waits_for_is_given_up() -> None:
+    gone = asyncio.Event()
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        with suppress(ConnectionError):
+            while not reader.at_eof():
+                writer.write(b"5\r\nhello\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        gone.set()
+        writer.close()
+
+    async with through(endless) as client:
+        async with client.stream("GET", "/v1/memories/export") as answer:
+            assert await anext(answer.aiter_raw())
+        await asyncio.wait_for(gone.wait(), 10)
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Content-Length: 5\r\nContent-Length: 6",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding: chunked, identity",
+    ],
+)
+async def test_a_body_framed_in_two_ways_goes_nowhere(
+    api: httpx2.AsyncClient, upstream: Upstream, framing: str
+) -> None:
+    """Request smuggling (RFC 9112 §11.2): what two readers could cut at two places."""
+    reader, writer = await asyncio.open_connection(api.base_url.host, api.base_url.port)
+    body = "0\r\n\r\nGET /v1/memories/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    writer.write(f"POST /v1/memories HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n{body}".encode())
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert upstream.requests == []
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from redis.asyncio import Redis
 
 from devlore.problems import Unavailable
 from devlore_server.gateway.standings import KEPT, Standings, Whose
 from devlore_server.kit.cache import Cache, LocalCache, RedisCache, connect
 from devlore_server.kit.clock import utc_now
 from devlore_server.kit.ids import new_id
+from devlore_server.kit.line import Line
 from devlore_server.kit.revocation import Revocations
 from devlore_server.ports import Standing
 from tests.instance import own_redis
@@ -63,9 +63,9 @@ async def cache(request: pytest.FixtureRequest) -> AsyncIterator[Cache]:
     if request.param == "local":
         yield LocalCache()
         return
-    redis: Redis = connect(request.getfixturevalue("redis_url"), patience=10)
-    yield RedisCache(redis)
-    await redis.aclose()
+    line = Line(connect(request.getfixturevalue("redis_url"), patience=10))
+    yield RedisCache(line)
+    line.close()
 
 
 @pytest.fixture
@@ -162,8 +162,8 @@ async def test_the_oldest_is_forgotten_beyond_a_number(revocations: Revocations)
 
 @pytest.mark.parametrize("blind", ["redis is away", "nothing is shared"])
 async def test_when_nobody_can_tell_every_request_asks(blind: str) -> None:
-    redis = connect("redis://127.0.0.1:1")
-    revocations = Revocations(RedisCache(redis) if blind == "redis is away" else None)
+    away = RedisCache(Line(connect("redis://127.0.0.1:1")))
+    revocations = Revocations(away if blind == "redis is away" else None)
     await revocations.changed(*WHOSE)  # does not fail what it follows
     with pytest.raises(Unavailable):
         await revocations.mark(*WHOSE)
@@ -173,16 +173,15 @@ async def test_when_nobody_can_tell_every_request_asks(blind: str) -> None:
     desk.answer = None
     assert await standings.of("token", desk.ask, WHOSE) is None
     assert desk.asked == 4
-    await redis.aclose()
 
 
 async def test_what_was_remembered_is_not_used_once_redis_is_away() -> None:
     with own_redis() as (url, process):
-        redis = connect(url)
-        desk, standings = Desk(), Standings(Revocations(RedisCache(redis)))
+        line = Line(connect(url))
+        desk, standings = Desk(), Standings(Revocations(RedisCache(line)))
         assert await standings.of("token", desk.ask, WHOSE) is not None
         process.kill()
         process.wait()
         desk.answer = None
         assert await standings.of("token", desk.ask, WHOSE) is None
-        await redis.aclose()
+        line.close()

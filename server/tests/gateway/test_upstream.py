@@ -3,79 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 
 import pytest
 
 from devlore_server.gateway import upstream as module
-from devlore_server.gateway.upstream import Answer, Upstream, UpstreamAway
-
-Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@dataclass
-class Service:
-    """A server whose connections and requests are counted."""
-
-    answers: list[bytes]
-    connections: int = 0
-    heads: list[bytes] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
-
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer each request with the next answer; an empty one closes the connection."""
-        self.connections += 1
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                self.heads.append(head)
-                self.bodies.append(await _body(head, reader))
-                answer = self.answers.pop(0)
-                if not answer:
-                    break
-                writer.write(answer)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-
-async def _body(head: bytes, reader: asyncio.StreamReader) -> bytes:
-    if b"transfer-encoding: chunked" in head:
-        return await reader.readuntil(b"0\r\n\r\n")
-    length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
-    return await reader.readexactly(int(length)) if length else b""
-
-
-@asynccontextmanager
-async def serving(handle: Handle) -> AsyncIterator[Upstream]:
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    found = Upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    try:
-        yield found
-    finally:
-        await found.close()
-        server.close()
-
-
-async def whole(answer: Answer) -> bytes:
-    return b"".join([piece async for piece in answer.pieces()])
-
-
-async def get(upstream: Upstream, target: bytes = b"/x", method: str = "GET") -> tuple[int, bytes]:
-    async with upstream.ask(method, target, ()) as answer:
-        return answer.status, await whole(answer)
-
-
-async def pieces(*given: bytes) -> AsyncIterator[bytes]:
-    for one in given:
-        yield one
-
-
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+from devlore_server.gateway.upstream import Upstream, UpstreamAway
+from tests.gateway.answering import OK, Service, get, pieces, serving, whole
 
 
 async def test_a_request_is_written_as_it_came_and_the_answer_read() -> None:
@@ -208,6 +142,29 @@ async def test_a_large_answer_comes_whole() -> None:
 
 
 @pytest.mark.parametrize(
+    ("raw", "given"),
+    [
+        (b"content-length: 0\r\n\r\n", [(b"", False)]),
+        (b"content-length: 2\r\n\r\nok", [(b"ok", False)]),
+        (b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", [(b"ok", True), (b"", False)]),
+        (b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n", [(b"", False)]),
+        (b"connection: close\r\n\r\n", [(b"", False)]),
+    ],
+)
+async def test_the_last_piece_says_so(raw: bytes, given: list[tuple[bytes, bool]]) -> None:
+    service = Service([b"HTTP/1.1 200 OK\r\n" + raw, b""])
+
+    async def answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(service.answers[0])
+        await writer.drain()
+        writer.close()
+
+    async with serving(answering) as upstream, upstream.ask("GET", b"/x", ()) as answer:
+        assert [piece async for piece in answer.pieces()] == given
+
+
+@pytest.mark.parametrize(
     "broken",
     [
         b"SSH-2.0-OpenSSH\r\n\r\n",
@@ -223,6 +180,7 @@ async def test_a_large_answer_comes_whole() -> None:
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nokay\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nx-a: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"0" * 100_000,
     ],
 )
 async def test_what_is_no_answer_is_refused_and_its_connection_dropped(broken: bytes) -> None:

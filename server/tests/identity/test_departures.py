@@ -7,10 +7,12 @@ import asyncio
 import pytest
 
 from devlore.problems import Conflict, Invalid, NotAllowed, NotFound
-from devlore.types import Departure, InvitationDraft, Settlement
+from devlore.types import Departure, InvitationDraft, KeyCreated, KeyDraft, ServiceAccountDraft, Settlement
 from devlore_server.kit.auth import Principal
+from devlore_server.kit.credentials import read_api_key
 from devlore_server.kit.ids import new_id
 
+from .credentials import Credentials
 from .directory import Directory, Time, with_scopes
 
 PURGE = Settlement(action="purge")
@@ -151,3 +153,49 @@ async def test_pages_of_departures(directory: Directory, owner: Principal, time:
     first = await directory.departures.page(owner, owner.organisation, None, 3)
     rest = await directory.departures.page(owner, owner.organisation, None, 3, first[-1].id)
     assert [one.id for one in first + rest] == made[::-1]
+
+
+async def test_keys_of_service_accounts_outlive_who_made_them_and_are_named(
+    directory: Directory, credentials: Credentials, owner: Principal, admin: Principal
+) -> None:
+    robot = await directory.people.create(admin, ServiceAccountDraft(name="CI", role="member"))
+    known, revoked, short = [await key(credentials, admin, person=robot.id) for _ in range(3)]
+    others = await key(credentials, owner, person=robot.id)
+    own = await key(credentials, admin)
+    await credentials.keys.revoke(owner, revoked.id)
+    credentials.directory.seen(
+        "UPDATE identity.api_key SET expires_at = now() - interval '1 s' WHERE id = %s RETURNING id", short.id
+    )
+    departure = await left(directory, owner, admin)
+    assert departure.keys == [known.id], "not the owner's, not the leaver's own, none that no longer holds"
+    assert await holds(credentials, known) and await holds(credentials, others)
+    assert not await holds(credentials, own), "their own went with them"
+    assert directory.trail(owner.organisation, "key.left_behind") == ["key.left_behind"]
+    settled = await directory.departures.settle(owner, owner.organisation, departure.id, PURGE)
+    assert settled.keys == [known.id], "settling their memories replaces no key"
+    await credentials.keys.revoke(owner, known.id)
+    (after,) = await directory.departures.page(owner, owner.organisation, None, 10)
+    assert after.keys == [] and not await holds(credentials, known)
+    assert await holds(credentials, others)
+
+
+async def test_keys_are_named_in_the_organisation_they_are_of(
+    directory: Directory, credentials: Credentials, owner: Principal, stranger: Principal
+) -> None:
+    """Somebody of two organisations who leaves one."""
+    mary = await directory.join(owner.organisation, "admin", "Mary")
+    there = await directory.join(stranger.organisation, "admin", "Mary", person=mary.person)
+    robot = await directory.people.create(there, ServiceAccountDraft(name="CI", role="member"))
+    elsewhere = await key(credentials, there, person=robot.id)
+    assert (await left(directory, owner, mary)).keys == []
+    assert (await left(directory, stranger, there)).keys == [elsewhere.id]
+
+
+async def key(credentials: Credentials, who: Principal, **draft: object) -> KeyCreated:
+    return await credentials.keys.create(who, KeyDraft.model_validate({"name": "script", **draft}))
+
+
+async def holds(credentials: Credentials, made: KeyCreated) -> bool:
+    read = read_api_key(made.key)
+    assert read is not None
+    return await credentials.identity.key(read.key_id, read.digest, None) is not None

@@ -20,6 +20,7 @@ from devlore.problems import (
 )
 from devlore.types import DeviceApproval, DeviceGrant
 from devlore_server.identity.devices import ALPHABET, GUESSES, INTERVAL, PATIENCE
+from devlore_server.identity.oneself import Origin
 from devlore_server.identity.sessions import Opened
 from devlore_server.kit.auth import Principal
 
@@ -159,6 +160,48 @@ async def test_codes_cannot_be_guessed(credentials: Credentials, mary: Principal
     with pytest.raises(RateLimited):  # nor with the guesses of another organisation
         await settle(credentials, replace(mary, organisation=stranger.organisation), grant.user_code)
     assert credentials.leaves(mary, "device.approved") == ["failed"] * GUESSES.quota
+
+
+async def test_who_asks_is_shown_to_whoever_may_approve(credentials: Credentials, mary: Principal) -> None:
+    grant = await credentials.devices.start(AWAY)
+    for spelled in (grant.user_code, grant.user_code.lower().replace("-", " ")):
+        shown = await credentials.devices.look(mary, spelled)
+        assert (shown.user_agent, shown.network, shown.near) == (AWAY.user_agent, AWAY.network, False)
+        assert (shown.created_at, shown.expires_at) == (credentials.directory.time(), shown.created_at + PATIENCE)
+        assert set(shown.scopes) == mary.scopes
+    assert (await credentials.devices.look(replace(mary, network=AWAY.network), grant.user_code)).near
+    assert isinstance(await problem(credentials, grant), DevicePending), "looking lets nobody in"
+    unknown = await credentials.devices.start(Origin())
+    shown = await credentials.devices.look(mary, unknown.user_code)
+    assert (shown.user_agent, shown.network, shown.near) == (None, None, False), "two unknown places are not the same"
+
+
+async def test_what_no_longer_waits_is_not_shown(credentials: Credentials, mary: Principal) -> None:
+    settled, late = await credentials.devices.start(AWAY), await credentials.devices.start(AWAY)
+    await settle(credentials, mary, settled.user_code)
+    with pytest.raises(NotFound):
+        await credentials.devices.look(mary, settled.user_code)
+    credentials.directory.time.now += PATIENCE
+    with pytest.raises(NotFound):
+        await credentials.devices.look(mary, late.user_code)
+    with pytest.raises(NotAllowed):
+        await credentials.devices.look(with_scopes(mary, "identity:write"), late.user_code)
+
+
+async def test_looking_is_guessing_but_a_right_code_costs_nothing(credentials: Credentials, mary: Principal) -> None:
+    for _ in range(GUESSES.quota + 1):
+        grant = await credentials.devices.start(AWAY)
+        await credentials.devices.look(mary, grant.user_code)
+        await settle(credentials, mary, grant.user_code)
+    for _ in range(GUESSES.quota):
+        with pytest.raises(NotFound):
+            await credentials.devices.look(mary, "BBBB-BBBB")
+    waiting = await credentials.devices.start(AWAY)
+    with pytest.raises(RateLimited):
+        await credentials.devices.look(mary, waiting.user_code)
+    with pytest.raises(RateLimited):
+        await settle(credentials, mary, waiting.user_code)
+    assert credentials.leaves(mary, "device.looked_at") == ["failed"] * GUESSES.quota
 
 
 async def test_an_api_key_approves_nothing(credentials: Credentials, mary: Principal) -> None:

@@ -90,6 +90,14 @@ async def test_one_person_with_two_links_at_once_takes_one(directory: Directory,
     assert sorted(states) == ["accepted", "pending"], "what could not be taken is not spent"
 
 
+async def test_a_key_takes_no_invitation(directory: Directory, admin: Principal) -> None:
+    made = await invited(directory, admin)
+    grace = await guest(directory)
+    with pytest.raises(NotAllowed):
+        await directory.invitations.accept(with_scopes(grace, "memories:read"), made.token)
+    assert (await directory.invitations.accept(grace, made.token)).organisation_id == admin.organisation
+
+
 async def test_used_withdrawn_expired_and_made_up_are_the_same_answer(
     directory: Directory, admin: Principal, time: Time
 ) -> None:

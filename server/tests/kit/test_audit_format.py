@@ -35,7 +35,7 @@ names = some.from_regex(r"[a-z][a-z0-9_]{2,12}", fullmatch=True).filter(
     lambda n: n not in {"request", "session", "key"}
 )
 said = some.dictionaries(names.filter(lambda name: name != "network"), values, max_size=6)
-told = some.lists(some.tuples(some.sampled_from(["memory", "person", "email", "x"]), text), max_size=3)
+told = some.lists(some.tuples(some.sampled_from(["memory", "person", "email", "x"]), text), max_size=2)
 
 
 def made(leaf: Leaf) -> dict[str, Any]:

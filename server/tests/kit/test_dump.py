@@ -109,7 +109,7 @@ async def test_a_connected_server_is_noticed(owner_url: str, database_url: str) 
 
 
 async def test_nobody_answering_is_said() -> None:
-    with pytest.raises(DumpError, match="cannot be reached"):
+    with pytest.raises(psycopg.OperationalError, match="Connection refused"):
         await examine("postgresql://postgres@127.0.0.1:1/devlore")
 
 

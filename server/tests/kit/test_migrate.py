@@ -244,7 +244,10 @@ NOT_TENANT = {
     "search.lineage": "which line of rows the indexes were made from",
     "search.rebuild": "progress of a rebuild, of every organisation together",
 }
-PERSONAL = {"identity.challenge", "identity.device", "identity.passkey", "identity.password", "identity.person"}
+PERSONAL = {
+    *("identity.challenge", "identity.device", "identity.familiar_network", "identity.passkey", "identity.password"),
+    "identity.person",
+}
 """A person's, whichever organisations they belong to."""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from devlore.calls import Call, nothing, one
 from devlore.operations.arguments import Id, given, params, under
-from devlore.types import DeviceGrant, Page, PasskeyOptions, SessionView, Tokens
+from devlore.types import DeviceGrant, DeviceView, Page, PasskeyOptions, SessionView, Tokens
 
 _SESSIONS = "/v1/sessions"
 REFRESH = "/v1/sessions/refresh"
@@ -51,6 +51,11 @@ def poll_device(device_code: str) -> Call[Tokens]:
     """
     body = {"device_code": device_code}
     return Call("POST", f"{_SESSIONS}/device/token", one(Tokens), body=body, repeatable=False, signed=False)
+
+
+def look_at_device(user_code: str) -> Call[DeviceView]:
+    """Who waits with this code, before one lets them in; raises ``NotFound``."""
+    return Call("POST", f"{_SESSIONS}/device/look", one(DeviceView), body={"user_code": user_code}, repeatable=False)
 
 
 def settle_device(user_code: str, *, approve: bool = True) -> Call[None]:

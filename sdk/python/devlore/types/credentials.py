@@ -139,10 +139,33 @@ class DeviceCode(Model):
     device_code: Token
 
 
+UserCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 -]{4,20}$")]
+
+
+class DeviceLook(Model):
+    """The code shown on a device that waits."""
+
+    user_code: UserCode
+
+
+class DeviceView(Model):
+    """A device that waits to be let in: what it calls itself, from where and when it asked, what it could do then.
+
+    ``network`` is its /24 or /48, ``near`` whether the caller is in that, too.
+    """
+
+    user_agent: str | None
+    network: str | None
+    near: bool
+    created_at: AwareDatetime
+    expires_at: AwareDatetime
+    scopes: list[Scope]
+
+
 class DeviceApproval(Model):
     """The code shown on the device, and whether it may sign in as the caller."""
 
-    user_code: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 -]{4,20}$")]
+    user_code: UserCode
     approve: bool = True
 
 

@@ -136,7 +136,8 @@ class MemberPatch(Model):
 class Departure(Model):
     """Somebody left; until an owner settles it, their private memories stay where nobody reads them.
 
-    ``name`` is the person's at that time.
+    ``name`` is the person's at that time. ``keys`` are those of service accounts that they made, and so knew, and that
+    still hold: replace them.
     """
 
     id: UUID
@@ -148,6 +149,7 @@ class Departure(Model):
     to: UUID | None
     settled_by: UUID | None
     settled_at: AwareDatetime | None
+    keys: list[UUID]
 
 
 class Settlement(Model):

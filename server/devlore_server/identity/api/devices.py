@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Body, Response
 
 from devlore.problems import DeviceExpired, DevicePending, DeviceRefused, NotAllowed, NotFound, RateLimited, SlowDown
-from devlore.types import DeviceApproval, DeviceCode, DeviceGrant, Tokens
+from devlore.types import DeviceApproval, DeviceCode, DeviceGrant, DeviceLook, DeviceView, Tokens
 from devlore_server.identity.api.origins import From, handed_out
 from devlore_server.identity.devices import Devices
 from devlore_server.kit.http import Router, Who, encoded, problems, public, requires
@@ -29,6 +29,9 @@ class _Devices:
     async def poll(self, asked: DeviceCode, origin: From) -> Response:
         return handed_out(await self._service.poll(asked.device_code, origin))
 
+    async def look(self, principal: Who, asked: DeviceLook) -> Response:
+        return encoded(await self._service.look(principal, asked.user_code))
+
     async def settle(self, principal: Who, approval: _Approval) -> Response:
         await self._service.settle(principal, approval)
         return Response(status_code=204)
@@ -40,6 +43,7 @@ def router(service: Devices) -> Router:
     routes = Router(tags=["sessions"])
     routes.post("/v1/sessions/device", **_START)(handlers.start)
     routes.post("/v1/sessions/device/token", **_POLL)(handlers.poll)
+    routes.post("/v1/sessions/device/look", **_LOOK)(handlers.look)
     routes.post("/v1/sessions/device/approve", **_SETTLE)(handlers.settle)
     return routes
 
@@ -62,12 +66,23 @@ _POLL: dict[str, Any] = {
     "responses": problems(DevicePending, SlowDown, DeviceRefused, DeviceExpired),
     "dependencies": [public()],
 }
+_LOOK: dict[str, Any] = {
+    "operation_id": "look_at_device_sign_in",
+    "summary": "Look at a device that waits",
+    "description": (
+        "What it calls itself, from which network and when it asked, and what it could do once approved: show it to"
+        " whoever approves, who may have been sent a stranger's code. An API key cannot."
+    ),
+    "response_model": DeviceView,
+    "responses": problems(NotFound, NotAllowed, RateLimited),
+    "dependencies": [requires("identity:write")],
+}
 _SETTLE: dict[str, Any] = {
     "operation_id": "settle_device_sign_in",
     "summary": "Approve or refuse a device",
     "description": (
         "It will work as the caller, in this organisation. Approve only what you began yourself; an API key cannot."
-        " At most ten codes in ten minutes."
+        " At most ten wrong codes in ten minutes."
     ),
     "status_code": 204,
     "responses": problems(NotFound, NotAllowed, RateLimited),

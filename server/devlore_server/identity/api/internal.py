@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import Response
 from pydantic import StringConstraints, TypeAdapter
+from pydantic_core import to_json
 
 from devlore.types import Model
 from devlore_server.kit.http import Router, encoded, requires
@@ -41,6 +42,14 @@ class KeyRequest(Model):
     network: str | None
 
 
+class FamiliarRequest(Model):
+    """Did whoever has this address, or this id, sign in from there?"""
+
+    network: str
+    email: str | None
+    person: UUID | None
+
+
 def internal_router(identity: Identity) -> Router:
     """The routes ``identity.client.IdentityClient`` calls; in no OpenAPI document."""
     routes = Router(prefix="/internal/identity", dependencies=[requires(SCOPE)], include_in_schema=False)
@@ -56,6 +65,11 @@ def internal_router(identity: Identity) -> Router:
     @routes.post("/key")
     async def key(asked: KeyRequest) -> Response:
         return _answer(await identity.key(asked.key_id, bytes.fromhex(asked.digest), asked.network))
+
+    @routes.post("/familiar")
+    async def familiar(asked: FamiliarRequest) -> Response:
+        known = await identity.familiar(asked.network, email=asked.email, person=asked.person)
+        return Response(to_json(known), media_type="application/json")
 
     @routes.post("/keyset")
     async def keyset() -> Response:

@@ -15,6 +15,8 @@ async function call(method, path, body) {
     credentials: "same-origin",
     headers: body === undefined ? {} : { "Content-Type": "application/json" },
     body: body === undefined ? undefined : JSON.stringify(body),
+  }).catch(() => {
+    throw new Error("The server does not answer. Try again in a moment.");
   });
   const text = await answer.text();
   let said = {};
@@ -166,15 +168,24 @@ async function invitationPage() {
   try {
     found = await call("POST", "/v1/invitations/look", { token });
   } catch (problem) {
-    say(problem.message, "error");
+    const gone = problem.code === "not-found" || problem.code === "invalid";
+    if (gone) document.querySelector("h1").textContent = "This invitation does not work";
+    say(gone ? `${problem.message} Ask whoever sent it for another.` : problem.message, "error");
     return;
   }
-  const by = found.invited_by ? ` by ${found.invited_by}` : "";
-  byId("invited").textContent = `To ${found.organisation_name}, as ${found.role}${by}.`;
+  const by = found.invited_by ? `${found.invited_by} invites you to` : "You are invited to";
+  const article = /^[aeiou]/.test(found.role) ? "an" : "a";
+  byId("invited").textContent = `${by} ${found.organisation_name}, as ${article} ${found.role}.`;
   const done = () => location.assign("/account");
   const me = await whoami();
   if (me) {
     byId("accept").hidden = false;
+    byId("me").textContent = `${me.person.name} · ${me.person.email || ""}`;
+    act(byId("not-me"), "click", async () => {
+      await call("DELETE", "/v1/sessions/current");
+      history.replaceState(null, "", `${location.pathname}#${token}`);
+      location.reload();
+    });
     act(byId("accept-button"), "click", async () => {
       const joined = await call("POST", "/v1/invitations/accept", { token });
       await call("POST", "/v1/sessions/switch", { organisation: joined.organisation_id });
@@ -198,12 +209,38 @@ async function devicePage() {
   if (!me) return signInFirst();
   byId("who").textContent = `${me.person.name}, in ${me.organisation.name}`;
   byId("code").value = decodeURIComponent(location.hash.slice(1));
+  // Two steps: whoever was sent here by somebody else sees whose device it is before there is anything to approve.
+  const showing = (details) => {
+    byId("device-form").hidden = details;
+    byId("settle-form").hidden = !details;
+  };
+  let user_code;
   act(byId("device-form"), "submit", async (event) => {
-    const approve = event.submitter.value === "approve";
-    await call("POST", "/v1/sessions/device/approve", { ...fields(event.target), approve });
-    say(approve ? "Approved. The device goes on by itself." : "Refused.");
-    event.target.reset();
+    user_code = fields(event.target).user_code;
+    showDevice(user_code, await call("POST", "/v1/sessions/device/look", { user_code }));
+    showing(true);
+    byId("asks").focus();
   });
+  act(byId("settle-form"), "submit", async (event) => {
+    const approve = event.submitter.value === "approve";
+    await call("POST", "/v1/sessions/device/approve", { user_code, approve });
+    say(approve ? "Approved. The device goes on by itself." : "Refused.");
+    byId("device-form").reset();
+    showing(false);
+  });
+}
+
+function showDevice(code, found) {
+  const minutes = Math.floor((Date.now() - new Date(found.created_at)) / 60_000);
+  const ago = minutes < 1 ? "just now" : `${minutes} min ago`;
+  byId("device-code").textContent = code.toUpperCase();
+  byId("device-agent").textContent = found.user_agent || "nothing";
+  byId("device-network").textContent = `${found.network || "unknown"} (${found.near ? "your network" : "not your network"})`;
+  byId("device-time").textContent = `${new Date(found.created_at).toLocaleTimeString()}, ${ago}`;
+  byId("device-scopes").textContent = `all that you may: ${found.scopes.join(", ")}`;
+  byId("device-warning").textContent =
+    (found.near ? "" : "This device is in another network than you are. ") +
+    "Go on only if you began this sign-in yourself and see this code on the device before you.";
 }
 
 // Account
@@ -232,13 +269,21 @@ async function fresh(work) {
 }
 
 function show(list, items, describe, end, label) {
+  if (!items.length) {
+    const nothing = document.createElement("li");
+    nothing.className = "nothing";
+    nothing.textContent = "None yet.";
+    list.replaceChildren(nothing);
+    return;
+  }
   list.replaceChildren(
     ...items.map((item) => {
       const line = document.createElement("li");
       const text = document.createElement("span");
       text.textContent = describe(item);
       line.append(text);
-      if (end) {
+      // This session ends by signing out.
+      if (!item.current) {
         const button = document.createElement("button");
         button.type = "button";
         button.className = "second";
@@ -255,6 +300,14 @@ function show(list, items, describe, end, label) {
   );
 }
 
+// Browsers call themselves by many names; the first of these is what people call them (MDN, "User-Agent").
+function program(agent) {
+  const first = (names) => Object.keys(names).find((name) => names[name].test(agent));
+  const browser = first({ Edge: /Edg/, Opera: /OPR\//, Firefox: /Firefox\//, Chrome: /Chrome\//, Safari: /Safari\// });
+  const system = first({ Android: /Android/, iOS: /iPhone|iPad/, Windows: /Windows/, macOS: /Mac OS X/, Linux: /Linux/ });
+  return browser && system ? `${browser} on ${system}` : agent || "unknown";
+}
+
 const day = (moment) => (moment ? new Date(moment).toLocaleDateString() : "never");
 
 async function accountLists() {
@@ -266,10 +319,11 @@ async function accountLists() {
   show(
     byId("sessions"),
     sessions.items,
-    (one) => `${one.current ? "This one: " : ""}${one.user_agent || "unknown"}, last used ${day(one.last_seen_at)}`,
+    (one) => `${one.current ? "This one: " : ""}${program(one.user_agent)}, last used ${day(one.last_seen_at)}`,
     (one) => call("DELETE", `/v1/sessions/${one.id}`),
     "End",
   );
+  byId("revoke-others").hidden = sessions.items.length < 2;
   show(
     byId("passkeys"),
     passkeys.items,
@@ -294,6 +348,8 @@ async function accountPage() {
     ...me.organisations.map((one) => new Option(one.organisation_name, one.organisation_id)),
   );
   byId("organisation").value = me.organisation.id;
+  byId("switch-form").hidden = me.organisations.length < 2;
+  byId("login-command").textContent = `devlore login --url ${location.origin}`;
   act(byId("switch-form"), "submit", async (event) => {
     await call("POST", "/v1/sessions/switch", fields(event.target));
     location.reload();

@@ -12,7 +12,7 @@ from devlore_server.kit.db import Connection, row, rows
 
 _SELECT: LiteralString = """
     SELECT d.id, d.person_id, d.name, d.requested_by, d.created_at, d.action, d.to_person AS to, d.settled_by,
-           d.settled_at
+           d.settled_at, ARRAY(SELECT k.id FROM identity.keys_left_by(d.person_id) AS k) AS keys
     FROM identity.departure d WHERE d.organisation_id = %(organisation)s"""
 
 

@@ -36,6 +36,16 @@ class StoredDevice:
     approved: bool | None
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingDevice:
+    """What is known of who asks for a sign-in that nobody has settled."""
+
+    user_agent: str | None
+    network: str | None
+    created_at: datetime
+    expires_at: datetime
+
+
 async def insert(connection: Connection, new: NewDevice, *, at: datetime) -> bool:
     """Store a new grant; false when its user code is taken."""
     done = await connection.execute(
@@ -61,6 +71,17 @@ async def find(connection: Connection, digest: bytes) -> StoredDevice | None:
         (digest,),
     )
     return None if found is None else StoredDevice(**in_utc(found))
+
+
+async def waiting(connection: Connection, user_code: bytes, now: datetime) -> WaitingDevice | None:
+    """A grant nobody has settled, by its user code."""
+    found = await row(
+        connection,
+        "SELECT user_agent, network, created_at, expires_at FROM identity.device"
+        " WHERE user_code = %s AND person_id IS NULL AND expires_at > %s",
+        (user_code, now),
+    )
+    return None if found is None else WaitingDevice(**in_utc(found))
 
 
 async def polled(connection: Connection, digest: bytes, interval: int, *, at: datetime) -> None:

@@ -60,6 +60,12 @@ async def owner_of(connection: Connection, id: UUID) -> UUID | None:
     return None if found is None else found["id"]
 
 
+async def left_by(connection: Connection, maker: UUID) -> list[tuple[UUID, UUID]]:
+    """Keys that ``maker`` made for service accounts of the context's organisation and that hold: ids, and whose."""
+    found = await rows(connection, "SELECT id, person_id FROM identity.keys_left_by(%s)", (maker,))
+    return [(one["id"], one["person_id"]) for one in found]
+
+
 async def insert(
     connection: Connection, organisation: UUID, person: UUID, new: NewKey, by: UUID, *, at: datetime
 ) -> KeyView:

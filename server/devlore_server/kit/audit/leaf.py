@@ -26,6 +26,7 @@ KINDS: frozenset[str] = frozenset(get_args(PersonalKind))
 # JSON in PostgreSQL holds no NUL, and RFC 8785 no lone surrogate.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _LONGEST = 500
+_TARGETS = 2
 _WHOLE = 2**53 - 1
 _RESERVED = frozenset({"request", "session", "key", "network"})
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -45,7 +46,8 @@ Value = str | int | bool | UUID | Personal | Sequence[str] | None
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One fact to keep. ``targets`` are ``(type, id)``; those of type person, email or network become pseudonyms.
+    """One fact to keep. ``targets`` are ``(type, id)``, two at most, which is how many a filter finds a leaf by; those
+    of type person, email or network become pseudonyms.
 
     ``context`` says what is needed to judge it (a role, a reason code, a count), never what somebody wrote.
     """
@@ -56,6 +58,8 @@ class Leaf:
     context: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if len(self.targets) > _TARGETS:
+            raise ValueError(f"a leaf has at most {_TARGETS} targets")
         for name in self.context:
             if name in _RESERVED or not _NAME.fullmatch(name):
                 raise ValueError(f"a leaf's context has no {name!r}")
@@ -102,13 +106,24 @@ def documents(
     ]
 
 
-def digest(document: Mapping[str, Any]) -> bytes:
-    """The SHA-256 of a leaf's RFC 8785 (JCS) form: 32 bytes.
+def canonical(document: Mapping[str, Any]) -> bytes:
+    """A leaf's RFC 8785 (JCS) form, which its hash is the SHA-256 of.
 
     Where names are ASCII and numbers are integers that a double holds, which is all a leaf may have, sorted names and
     no spaces are that form; writing it so is 20 times faster than the general way.
     """
-    return hashlib.sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).digest()
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+
+
+def digest(document: Mapping[str, Any]) -> bytes:
+    """A leaf's hash: 32 bytes."""
+    return hashlib.sha256(canonical(document)).digest()
+
+
+def hashed(document: Mapping[str, Any]) -> bytes:
+    """A leaf's JSON with its hash as SQL's ``bytea`` reads it."""
+    form = canonical(document)
+    return b'%b,"hash":"\\\\x%b"}' % (form[:-1], hashlib.sha256(form).hexdigest().encode())
 
 
 def moment(at: datetime) -> str:

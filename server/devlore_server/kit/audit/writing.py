@@ -8,11 +8,10 @@ from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
-import orjson
 from structlog.contextvars import get_contextvars
 
 from devlore_server.kit.audit import pseudonyms
-from devlore_server.kit.audit.leaf import ActorType, Leaf, Personal, Pseudonyms, digest, documents
+from devlore_server.kit.audit.leaf import ActorType, Leaf, Personal, Pseudonyms, documents, hashed
 from devlore_server.kit.auth import NIL, Principal
 from devlore_server.kit.clock import utc_now
 from devlore_server.kit.db import Connection, row
@@ -95,8 +94,7 @@ def _trail(who: Principal, leaves: Sequence[Leaf], at: datetime, actor: ActorTyp
         about=_about(who, known),
         pseudonyms=known,
     )
-    hashed = [one | {"hash": f"\\x{digest(one).hex()}"} for one in made]
-    return Trail(orjson.dumps(hashed).decode(), at, list(known.values()))
+    return Trail(f"[{b','.join(map(hashed, made)).decode()}]", at, list(known.values()))
 
 
 def _about(who: Principal, known: Pseudonyms) -> dict[str, Any]:

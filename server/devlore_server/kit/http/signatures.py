@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from devlore.problems import Unauthenticated
-from devlore_server.kit.auth import HEADER, LIFETIME, SKEW, Forwarded, verify
+from devlore.problems import Unauthenticated, Unavailable
+from devlore_server.kit.auth import HEADER, LIFETIME, SKEW, Forwarded, Principal, verify
+from devlore_server.kit.cache import Cache, Key, tenant_key, visitor_key
 from devlore_server.kit.clock import Clock, utc_now
 from devlore_server.kit.http.callers import admit
 from devlore_server.kit.http.rendering import problem_response
@@ -15,6 +17,8 @@ from devlore_server.kit.http.rendering import problem_response
 UNSIGNED = frozenset({"/healthz", "/readyz", "/metrics"})
 """What anybody who reaches the port may ask."""
 _NAME = HEADER.encode()
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_PAUSE = 1.0
 
 
 def target_of(scope: Scope) -> bytes:
@@ -27,19 +31,35 @@ def target_of(scope: Scope) -> bytes:
 class SignedCallers:
     """Admits what the gateway of another process signed (``kit.auth.sign``); everything else is refused with 401.
 
-    A header that is missing, forged, too old, made for another request or seen before is no header.
+    A header that is missing, forged, too old, made for another request or seen before is no header. Replicas of a
+    service that have a ``shared`` cache tell each other which headers of changes they have seen; those of requests
+    that only read (also the POSTs to ``reads``) would tell a thief nothing new, and are not worth the question.
     """
 
-    def __init__(self, app: ASGIApp, *, secret: bytes, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        secret: bytes,
+        shared: Cache | None = None,
+        reads: Collection[str] = (),
+        clock: Clock = utc_now,
+    ) -> None:
         self._app = app
         self._secret = secret
+        self._shared = shared
+        self._reads = frozenset(reads)
         self._clock = clock
         self._seen = Nonces(clock)
+        self._away_until = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in UNSIGNED:
             try:
-                admit(scope, self._forwarded(scope).caller)
+                found = self._forwarded(scope)
+                if scope["method"] not in _SAFE and scope["path"] not in self._reads:
+                    await self._check_unseen(found)
+                admit(scope, found.caller)
             except Unauthenticated as problem:
                 await problem_response(problem)(scope, receive, send)
                 return
@@ -54,6 +74,26 @@ class SignedCallers:
         if not self._seen.first(found.nonce):
             raise Unauthenticated
         return found
+
+    async def _check_unseen(self, found: Forwarded) -> None:
+        # After a failure the cache is left alone for a moment: each request must not wait for a timeout. Meanwhile
+        # every replica takes a header once.
+        now = self._clock().timestamp()
+        if self._shared is None or now < self._away_until:
+            return
+        try:
+            unseen = await self._shared.claim(_key(found), LIFETIME + SKEW)
+        except Unavailable:
+            self._away_until = now + _PAUSE
+            return
+        if not unseen:
+            raise Unauthenticated
+
+
+def _key(found: Forwarded) -> Key:
+    if isinstance(found.caller, Principal):
+        return tenant_key(found.caller.organisation, "nonce", found.nonce.hex())
+    return visitor_key("nonce", found.nonce.hex())
 
 
 class Nonces:

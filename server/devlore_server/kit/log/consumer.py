@@ -108,7 +108,7 @@ class Consumer:
     async def run(self) -> None:
         """Tail the log for ever; outlives restarts of PostgreSQL. Cancel it to stop."""
         wake = asyncio.Event()
-        self._log.watch(wake)
+        self._log.watch(wake, self._types)
         withheld, failed = Pause(*_WITHHELD_SECONDS), Pause(*_BACKOFF_SECONDS)
         rested_at = self._position
         retried = False

@@ -8,7 +8,7 @@ a cursor that has passed it. The price: one open writing transaction holds back 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import LiteralString, NamedTuple
@@ -93,7 +93,7 @@ class EventLog:
     def __init__(self, database: Database, hint: Hint | None = None) -> None:
         self.database = database
         self._hint = hint
-        self._wakes: set[asyncio.Event] = set()
+        self._wakes: dict[asyncio.Event, frozenset[str]] = {}
         self._publishing: asyncio.Task[None] | None = None
         self._publish_again = False
 
@@ -106,6 +106,12 @@ class EventLog:
         """Delete every event of an erased subject, parked ones too, in the caller's transaction."""
         await connection.execute(
             "DELETE FROM log.event WHERE organisation_id = %s AND subject = %s", (organisation, subject)
+        )
+
+    async def forget_kind(self, connection: Connection, organisation: UUID, kind: str) -> None:
+        """Delete every event ``kind.…`` of an organisation, parked ones too, in the caller's transaction."""
+        await connection.execute(
+            "DELETE FROM log.event WHERE organisation_id = %s AND starts_with(type, %s)", (organisation, f"{kind}.")
         )
 
     async def purged(self, connection: Connection, organisation: UUID, subjects: Sequence[UUID]) -> dict[UUID, int]:
@@ -149,9 +155,12 @@ class EventLog:
             found = await rows(connection, _READ_PARKED, (consumer,))
         return [_event_of(one) for one in found]
 
-    def notify(self) -> None:
-        """Say that something was committed: wakes this process's tails, and others' by the hint; never waits."""
-        self.wake()
+    def notify(self, *types: str) -> None:
+        """Say that something was committed: wakes this process's tails, and others' by the hint; never waits.
+
+        Of ``types`` only, where the writer knows: then those that wait for nothing of it sleep on in this process.
+        """
+        self.wake(*types)
         if self._hint is None:
             return
         if self._publishing is None or self._publishing.done():
@@ -159,10 +168,11 @@ class EventLog:
         else:
             self._publish_again = True
 
-    def wake(self) -> None:
-        """Let this process's tails look at the log now."""
-        for wake in self._wakes:
-            wake.set()
+    def wake(self, *types: str) -> None:
+        """Let this process's tails look at the log now; with ``types``, those of them that take any of these."""
+        for wake, wanted in self._wakes.items():
+            if not types or not wanted.isdisjoint(types):
+                wake.set()
 
     async def listen(self) -> None:
         """Turn the hints of other processes into wake-ups, for ever; returns at once when there is no hint."""
@@ -180,12 +190,12 @@ class EventLog:
             # What was missed in between is picked up by the next poll at the latest.
             await asyncio.sleep(pause.longer())
 
-    def watch(self, wake: asyncio.Event) -> None:
-        """Set ``wake`` at every ``notify`` from now on."""
-        self._wakes.add(wake)
+    def watch(self, wake: asyncio.Event, types: Collection[str]) -> None:
+        """Set ``wake`` at every ``notify`` of these types from now on."""
+        self._wakes[wake] = frozenset(types)
 
     def unwatch(self, wake: asyncio.Event) -> None:
-        self._wakes.discard(wake)
+        self._wakes.pop(wake, None)
 
     async def _publish(self, hint: Hint) -> None:
         again = True

@@ -39,6 +39,26 @@ async def test_notify_wakes_a_consumer_long_before_its_poll(
         assert await consumer.wait_for(await log.head(), 5)
 
 
+async def test_what_is_committed_wakes_those_who_take_it(log: EventLog) -> None:
+    """A writer that knows no types wakes everybody: nobody may sleep through what was meant for them."""
+    wakes = {taken: asyncio.Event() for taken in ("memory.created", "memory.purged")}
+    for taken, wake in wakes.items():
+        log.watch(wake, [taken, "memory.restored"])
+
+    def woken(*types: str) -> list[str]:
+        log.notify(*types)
+        found = [taken for taken, wake in wakes.items() if wake.is_set()]
+        for wake in wakes.values():
+            wake.clear()
+        return found
+
+    assert woken("memory.created") == ["memory.created"]
+    assert woken("memory.updated") == []
+    assert woken("memory.updated", "memory.restored") == woken() == list(wakes)
+    log.unwatch(wakes["memory.created"])
+    assert woken() == ["memory.purged"]
+
+
 async def test_what_another_process_writes_without_a_hint_is_found_by_the_poll(
     log: EventLog, database_url: str, who: Principal
 ) -> None:
