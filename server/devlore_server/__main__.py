@@ -12,11 +12,13 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
 import click
+import psycopg
 import structlog
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from devlore.problems import Problem
 from devlore_server import __version__, reference
 from devlore_server.app import AlreadyRunning, WrongTier, application, prepared
 from devlore_server.app.ownership import first_owner, rotated_keys, upgraded
@@ -45,9 +47,12 @@ EXPECTED = (
     DumpError,
     EmbeddedPostgresError,
     MigrationError,
+    Problem,
     OSError,
 )
-"""What can be wrong at start; its message says what to do."""
+"""What can be wrong; its message says what to do."""
+REFUSED = (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege)
+"""PostgreSQL is away, or is not ours to use; its message is about DEVLORE_DATABASE_URL."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -260,6 +265,8 @@ def explained() -> Iterator[None]:
         yield
     except EXPECTED as error:
         raise click.ClickException(str(error)) from None
+    except REFUSED as error:
+        raise click.ClickException(f"PostgreSQL: {' '.join(str(error).split())}") from None
 
 
 def _bound(settings: Settings) -> socket.socket:

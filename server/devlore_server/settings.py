@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from devlore_server.kit.db import checked_address
+
 Role = Literal["gateway", "identity", "memory", "search", "integration", "worker"]
 ROLES: tuple[Role, ...] = ("gateway", "identity", "memory", "search", "integration", "worker")
 Tier = Literal["individual", "team"]
@@ -55,6 +57,11 @@ def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(str(ipaddress.ip_network(text)) for text in texts)
 
 
+def _address(url: SecretStr) -> SecretStr:
+    checked_address(url.get_secret_value())
+    return url
+
+
 Origin = Annotated[str, AfterValidator(_origin)]
 Networks = Annotated[tuple[str, ...], AfterValidator(_networks)]
 
@@ -96,7 +103,7 @@ class Settings(BaseModel):
         description="Networks the other processes of this instance are in, comma-separated: what a service that "
         "listens beyond loopback answers, and who may read the gateway's metrics besides this machine.",
     )
-    database_url: SecretStr | None = Field(
+    database_url: Annotated[SecretStr, AfterValidator(_address)] | None = Field(
         None,
         description="PostgreSQL with pgvector, as a superuser or the migrating role. Unset: an embedded server.",
     )

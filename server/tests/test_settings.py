@@ -42,6 +42,10 @@ def test_a_variable_per_field_and_an_option_wins_over_it(tmp_path: Path) -> None
         ({"DEVLORE_PORT": "70000"}, "DEVLORE_PORT"),
         ({"DEVLORE_ROLES": "memory,kitchen"}, "DEVLORE_ROLES"),
         ({"DEVLORE_SECRET": "short"}, "DEVLORE_SECRET"),
+        (
+            {"DEVLORE_DATABASE_URL": "postgresql://u:my pass@db/x"},
+            "^DEVLORE_DATABASE_URL: Write [^ ]+, special [a-z %]+XX.$",
+        ),
         ({"DEVLORE_LOG_LEVEL": "loud"}, "DEVLORE_LOG_LEVEL"),
         ({"DEVLORE_TIER": "galaxy"}, "DEVLORE_TIER"),
         ({"DEVLORE_PUBLIC_URL": "http://lore.example"}, "DEVLORE_PUBLIC_URL: .*https"),

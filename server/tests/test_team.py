@@ -34,12 +34,10 @@ class Run:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, patience: float = 150) -> None:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("DEVLORE_")}
-        chosen = {"DEVLORE_HOME": str(self.home), "DEVLORE_PORT": str(self.port), "DEVLORE_LOG_LEVEL": "warning"}
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "devlore_server", "team", "--organisation", "Acme"],
-                env=kept | chosen,
+                env=self.environment(),
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -49,6 +47,11 @@ class Run:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(self.said)
             time.sleep(0.1)
+
+    def environment(self, shutdown_seconds: int = 10) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("DEVLORE_")}
+        chosen = {"HOME": self.home, "PORT": self.port, "LOG_LEVEL": "warning", "SHUTDOWN_SECONDS": shutdown_seconds}
+        return kept | {f"DEVLORE_{name}": str(value) for name, value in chosen.items()}
 
     @property
     def said(self) -> str:
@@ -71,6 +74,12 @@ class Run:
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
         return self._process.wait(60)
+
+    def kill(self) -> None:
+        """``kill -9``: it can end nobody."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(60)
 
     def sweep(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -125,6 +134,62 @@ def test_a_team_comes_up_heals_and_goes_down(run: Run) -> None:
     assert "Nobody owns" not in run.said, "it has its owner"
     assert owner.again().sees(memory) == {"get": True, "list": True, "search": True}
     assert run.interrupt() == 0
+
+
+def test_nothing_outlives_a_killed_team_and_the_next_comes_up(run: Run) -> None:
+    run.start()
+    owner = Person.signing_up(run.url, secret_of(run.said), "Olga")
+    memory = owner.remember("Heron in the team", "private")
+    parts = list(run.parts().values())
+    run.kill()
+    run.start()
+    assert owner.again().sees(memory) == {"get": True, "list": True, "search": True}
+    assert not [process for process in parts if process.is_running()], "those of before have ended"
+
+    second = subprocess.run(
+        [sys.executable, "-m", "devlore_server", "team"], env=run.environment(2), capture_output=True, timeout=120
+    )
+    assert second.returncode == 1
+    assert b"already runs" in second.stderr
+    assert run.interrupt() == 0
+
+
+def test_what_can_never_start_is_said_at_once(run: Run) -> None:
+    settings = run.environment(2)
+    with socket.create_server(("127.0.0.1", int(settings["DEVLORE_PORT"]) + 2)):
+        taken = team(settings)
+    assert taken.returncode == 1
+    assert "cannot listen on port" in taken.stderr
+
+    # The database of one person: the memory role refuses it, and would again.
+    embedded = {**settings, "DEVLORE_TIER": "individual"}
+    alone = subprocess.Popen([sys.executable, "-m", "devlore_server", "serve"], env=embedded, stderr=subprocess.DEVNULL)
+    try:
+        ready(f"http://127.0.0.1:{settings['DEVLORE_PORT']}")
+    finally:
+        alone.terminate()
+        alone.wait(60)
+    refused = team(settings)
+    assert refused.returncode == 1
+    assert "memory ended before it was ready" in refused.stderr
+    assert "part_died" not in refused.stdout + refused.stderr
+
+
+def team(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "devlore_server", "team"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+
+
+def ready(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if httpx2.get(url + "/readyz", timeout=5).status_code == 200:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"{url} is not ready")
 
 
 def healed(run: Run, part: str, before: int) -> None:
