@@ -47,6 +47,7 @@ _PATTERNS = {
     "project": _SLUG,
     "tags": "no comma in it, and no space before it",
     "connector": "small letters, digits, dashes and underscores, beginning with a letter",
+    "email": "an address, e.g. ada@example.org",
 }
 _PLAIN = {
     "Extra inputs are not permitted": "there is no such field",
@@ -107,7 +108,8 @@ def words(problem: Problem) -> str:
     if isinstance(problem, Unreachable):
         address = str(problem.extra.get("address"))
         own = address.startswith("http") and is_loopback(address)
-        return f"{message}\n{'Start it with: devlore up' if own else 'The address comes from --url or DEVLORE_URL.'}"
+        elsewhere = "The address comes from --url, DEVLORE_URL or your last sign-in."
+        return f"{message}\n{'Start it with: devlore up' if own else elsewhere}"
     if isinstance(problem, InvalidQuery):
         return "\n".join([message, *_pointed_out(problem.extra)])
     if isinstance(problem, VersionMismatch):
@@ -126,9 +128,16 @@ def words(problem: Problem) -> str:
 
 def _about_signing_in(problem: Problem) -> str | None:
     if isinstance(problem, StepUpRequired):
-        return "It needs a sign-in of the last 15 minutes: devlore login"
+        needed = "It needs a sign-in of the last 15 minutes"
+        return (
+            f"{needed}, so unset DEVLORE_TOKEN and DEVLORE_KEY." if from_environment() else f"{needed}: devlore login"
+        )
     if isinstance(problem, SecondFactorRequired):
         return "Passkeys are used in the browser: devlore login, without --email"
+    if isinstance(problem, NotAllowed) and problem.extra.get("scope") == "search:admin":
+        return "No role grants it: whoever runs the server has devlore-server rebuild search."
+    if isinstance(problem, NotAllowed) and problem.extra.get("scope"):
+        return "What you may do: devlore whoami. Who can give you more: devlore org members"
     # Its subclasses are about what was entered, not about who is signed in.
     if type(problem) is not Unauthenticated:
         return None

@@ -1,4 +1,4 @@
-"""Arguments that name a memory or a connection by its id."""
+"""Arguments that name something by its id."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ class Identifier(click.ParamType[Any]):
 
     name = "id"
 
+    def __init__(self, listed: str = "devlore list") -> None:
+        self._listed = listed
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """``value`` if it is an id; raises a usage error."""
         text = str(value).strip()
         if not is_id(text):
-            self.fail(
-                f"{text!r} is no id: ids have 36 characters, devlore list and devlore search show them.", param, ctx
-            )
+            self.fail(f"{text!r} is no id: ids have 36 characters; {self._listed} shows them.", param, ctx)
         return text
 
 

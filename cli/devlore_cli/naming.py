@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 
 from devlore.calls import Retry
 from devlore.client import Client
-from devlore.problems import NotFound
+from devlore.problems import NotAllowed, NotFound
 from devlore.types import Departure, KeyView, Member, Membership, Team
 from devlore_cli import accounts
 from devlore_cli.drafting import is_id
@@ -39,6 +39,26 @@ def team(client: Client, text: str) -> Team:
 def team_ids(client: Client, texts: Iterable[str]) -> list[str]:
     """The ids of teams; the server is asked only for those that are given by name."""
     return [text if is_id(text) else str(team(client, text).id) for text in texts]
+
+
+def authors(client: Client, texts: Iterable[str]) -> list[str]:
+    """Authors as they are filtered by: ``me`` and people as their ids, beside the name that a source may give."""
+    given = ["@me" if text == ME else text for text in texts]
+    named = {text.casefold() for text in given if text != "@me" and not is_id(text)}
+    if not named:
+        return given
+    # One person's instance has no people; a key may not see them.
+    with suppress(NotFound, NotAllowed):
+        people = client.people.all(limit=200)
+        given += [str(one.id) for one in people if named & {one.name.casefold(), (one.email or one.name).casefold()}]
+    return given
+
+
+def known(client: Client, person: UUID) -> str | None:
+    """The name of somebody of the organisation; None for who has left, and where one may not see who is in it."""
+    with suppress(NotFound, NotAllowed):
+        return client.people.get(person).name
+    return None
 
 
 def membership(client: Client, text: str) -> Membership:

@@ -10,7 +10,8 @@ import click
 
 from devlore.problems import InvalidQuery
 
-_OPTION = re.compile(r"--[a-z][a-z-]*(=.*)?")
+_OPTION = re.compile(r"--[a-z][a-z-]*(=.*)?|-[a-z]")
+"""What looks like an option; other commands have some of one letter, and a query leaves out what follows a dash."""
 
 
 def query_words(words: tuple[str, ...]) -> list[str]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from devlore.types import Count, Diff, Link, Memory, SearchHit, Status, Version
+from collections.abc import Mapping
+from types import MappingProxyType
+from uuid import UUID
+
+from devlore.types import Count, Diff, Link, Memory, Privacy, SearchHit, Status, Version
 from devlore_cli.dates import absolute, both, relative
 from devlore_cli.output import Screen, clip, columns_of, one_line, printable, wrap
 
@@ -22,12 +26,12 @@ def listed(screen: Screen, memory: Memory) -> None:
     screen.line("  " + screen.style(_about(memory), "dim"))
 
 
-def shown(screen: Screen, memory: Memory, links: list[Link]) -> None:
-    """A memory in full."""
+def shown(screen: Screen, memory: Memory, links: list[Link], names: Mapping[UUID, str] = MappingProxyType({})) -> None:
+    """A memory in full; ``names`` are those of its author and its team, as far as they are known."""
     for line in wrap(title_of(memory), screen.width):
         screen.line(screen.style(line, "bold"))
     rows = [("id", str(memory.id)), ("kind", memory.kind)]
-    rows += [(name, value) for name, value in _details(memory) if value]
+    rows += [(name, value) for name, value in _details(memory, names) if value]
     rows += [("link", described(link)) for link in links]
     for name, value in rows:
         screen.line(f"{screen.style(name.rjust(12), 'dim')}  {one_line(value)}")
@@ -127,12 +131,14 @@ def _standing(screen: Screen, memory: Memory) -> str:
 def _about(memory: Memory) -> str:
     # The name is enough here; `devlore show` has the address too.
     author = memory.source.author.partition(" <")[0] if memory.source and memory.source.author else None
-    parts = [str(memory.id), memory.project, author, " ".join(f"#{tag}" for tag in memory.tags)]
+    # Most are private; that one is not is worth seeing.
+    shared = None if memory.privacy is Privacy.PRIVATE else str(memory.privacy)
+    parts = [str(memory.id), shared, memory.project, author, " ".join(f"#{tag}" for tag in memory.tags)]
     parts.append(f"{relative(memory.occurred_at)} ({absolute(memory.occurred_at)})")
     return " · ".join(one_line(part) for part in parts if part)
 
 
-def _details(memory: Memory) -> list[tuple[str, str]]:
+def _details(memory: Memory, names: Mapping[UUID, str]) -> list[tuple[str, str]]:
     source = memory.source
     where = [source.connector, source.external_id, source.url, source.author] if source else []
     return [
@@ -145,7 +151,11 @@ def _details(memory: Memory) -> list[tuple[str, str]]:
         ("changed", both(memory.updated_at) if memory.version > 1 else ""),
         ("deleted", both(memory.deleted_at) if memory.deleted_at else ""),
         ("source", " · ".join(part for part in where if part)),
-        ("privacy", f"{memory.privacy} {memory.team_id}" if memory.team_id else str(memory.privacy)),
+        ("by", names.get(memory.created_by, "")),
+        (
+            "privacy",
+            f"{memory.privacy} {names.get(memory.team_id, memory.team_id)}" if memory.team_id else memory.privacy,
+        ),
         ("version", str(memory.version)),
         ("importance", "" if memory.importance == 0.5 else f"{memory.importance:g}"),
         ("pinned", "yes" if memory.pinned else ""),

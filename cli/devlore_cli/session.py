@@ -183,7 +183,7 @@ def filters(*, short: bool = True) -> Callable[[Callable[..., R]], Callable[...,
         click.option(*names("kind", "k"), multiple=True, help="decision, bug-fix, change, note …; may be repeated."),
         click.option(*names("project", "p"), multiple=True, help="Project; may be repeated."),
         click.option(*names("tag", "t"), multiple=True, help="Tag; may be repeated."),
-        click.option("--author", multiple=True, help="Who wrote it."),
+        click.option("--author", multiple=True, help="Who wrote it: name, address, or me; may be repeated."),
         click.option(
             "--team", multiple=True, shell_complete=naming.complete_team, help="Team it is for; by name or id."
         ),

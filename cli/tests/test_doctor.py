@@ -81,6 +81,27 @@ def test_an_index_that_differs_is_trouble(scripted: Scripted, devlore: Terminal)
     assert "devlore rebuild search" in shown
 
 
+def test_what_only_the_operator_of_a_team_can_mend_is_said_so(scripted: Scripted, devlore: Terminal) -> None:
+    down = READY | {"resources": [{"name": "redis", "up": False, "critical": False}]}
+    broken = searching(index(parked=4), index(name="search.vector", state="unavailable"))
+    forbidden = Reply(403, {"code": "not-allowed", "title": "No.", "status": 403, "scope": "search:admin"})
+    team = Reply(body=INSTANCE | {"tier": "team"})
+    scripted.play(team, Reply(body=down), forbidden, Reply(body=broken), Reply(body=samples.page()))
+    shown = devlore("doctor", code=1).out
+    assert "✓ indexes: not looked at: that is for whoever runs the server" in shown
+    assert "Whoever runs the server builds them anew: devlore-server rebuild search" in shown
+    assert shown.count("hoever runs the server") == 4
+    assert "devlore up" not in shown
+    assert "devlore rebuild" not in shown
+
+
+def test_rebuilding_is_not_for_members_of_a_team(scripted: Scripted, devlore: Terminal) -> None:
+    scripted.play(Reply(403, {"code": "not-allowed", "title": "No.", "status": 403, "scope": "search:admin"}))
+    said = devlore("rebuild", "search", code=4).err
+    assert "devlore-server rebuild search" in said
+    assert "org members" not in said, "nobody there can give it"
+
+
 def test_an_index_that_is_being_built_is_no_trouble(scripted: Scripted, devlore: Terminal) -> None:
     busy = searching(index(lag=755, state="catching-up"))
     answers = [INSTANCE, READY, BEHIND, busy, busy, samples.page()]

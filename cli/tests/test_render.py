@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from cli.tests.terminal import Stream
@@ -98,6 +99,28 @@ def test_a_memory_in_full(plain: Screen) -> None:
     ):
         assert part in whole
     assert "\x1b" not in whole
+
+
+def test_what_is_shared_says_so(plain: Screen) -> None:
+    render.listed(plain, memory())
+    render.listed(plain, memory(privacy="public"))
+    render.listed(plain, memory(privacy="team", team_id=samples.OTHER))
+    places = [line.split(" · ")[1] for line in lines(plain)[1::2]]
+    assert places == ["api", "public", "team"]
+
+
+def test_a_shared_memory_names_its_author_and_its_team(plain: Screen) -> None:
+    shared = memory(privacy="team", team_id=samples.OTHER)
+    render.shown(plain, shared, [], {shared.created_by: "Ada", UUID(samples.OTHER): "Platform"})
+    rows = [line.split() for line in lines(plain)]
+    assert ["by", "Ada"] in rows and ["privacy", "team", "Platform"] in rows
+    render.shown(plain, shared, [])
+    assert f"team {samples.OTHER}" in text(plain)
+
+
+def test_a_successor_that_is_not_named(plain: Screen) -> None:
+    render.shown(plain, memory(status="superseded", status_reason="newer", superseded_by=None), [])
+    assert "superseded – newer" in text(plain)
 
 
 def test_an_ordinary_memory_shows_no_empty_fields(plain: Screen) -> None:

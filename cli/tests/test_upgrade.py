@@ -61,7 +61,7 @@ def test_from_one_person_to_a_team(machine: Machine) -> None:
     machine("up")
     remembered = json.loads(machine("add", "From before", "--json").stdout)
     shown = machine("upgrade-tier", "team", "--organisation", "Acme", "--email", "ada@example.org")
-    assert "It is Acme's now." in shown.stdout and "DEVLORE_TIER=team devlore up" in shown.stdout
+    assert "It is a team's now." in shown.stdout and "DEVLORE_TIER=team devlore up" in shown.stdout
     link = next(line.strip() for line in shown.stdout.splitlines() if "/invitation#" in line)
     # Without sign-in it is not served any more.
     assert "DEVLORE_TIER=team" in machine("up", code=1).stderr

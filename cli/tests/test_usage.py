@@ -28,6 +28,26 @@ def test_what_is_no_id_is_refused_without_asking_the_server(
     assert scripted.seen == []
 
 
+@pytest.mark.parametrize(
+    ("command", "listed"),
+    [
+        (("sessions", "revoke", "nope"), "devlore sessions list"),
+        (("org", "invitations", "--withdraw", "nope"), "devlore org invitations"),
+        (("sync", "forget", "nope"), "devlore sync list"),
+        (("show", "nope"), "devlore list"),
+    ],
+)
+def test_where_ids_are_shown_is_said(devlore: Terminal, command: tuple[str, ...], listed: str) -> None:
+    assert f"36 characters; {listed} shows them." in devlore(*command, code=2).err
+
+
+def test_a_group_says_what_its_commands_do_in_whole_lines(devlore: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for group in ("org", "team", "keys", "sessions", "policy", "sync"):
+        page = devlore(group, "--help").out
+        assert not [line for line in page.splitlines()[1:] if line.endswith("...")], page
+
+
 def test_ids_are_taken_in_any_form(scripted: Scripted, devlore: Terminal) -> None:
     scripted.play(Reply(204))
     known = uuid.UUID(samples.ID)
@@ -56,6 +76,8 @@ def test_an_option_that_is_none_is_not_searched_for(scripted: Scripted, devlore:
     ended = devlore(command, "pool", "--limt", "5", code=2)
     assert "There is no option --limt." in ended.err
     assert "--limt=5" in devlore(command, "pool", "--limt=5", code=2).err
+    # One of other commands; here it would leave out every memory that says "n".
+    assert "There is no option -n." in devlore(command, "pool", "-n", "5", code=2).err
     assert scripted.seen == []
     scripted.play(Reply(body=samples.hits()))
     devlore(command, '"--no-verify" hook', "-mysql")

@@ -18,19 +18,25 @@ from devlore_cli.session import Session, team_command
 @click.option("--all", "everything", is_flag=True, help="Also those that are settled.")
 @team_command
 def departures(session: Session, everything: bool) -> None:
-    """List those who left and whose private memories wait for an owner's decision."""
+    """List who left and is still to be settled.
+
+    What becomes of their private memories is for an owner to say: devlore org settle.
+    """
     pending = None if everything else True
     session.table(
         session.client.organisations.all_departures(session.me.organisation.id, pending=pending, limit=200),
-        ["name", "left", "memories", "id"],
-        _row,
+        ["name", "left", "memories", "keys they know", "id"],
+        lambda one: _row(session, one),
         "Nobody has left." if everything else "Nothing waits for a decision.",
     )
 
 
-def _row(one: Departure) -> list[str]:
-    became = {None: "wait for an owner", "transfer": f"went to {one.to}", "purge": "were erased"}[one.action]
-    return [one.name, both(one.created_at), became, str(one.id)]
+def _row(session: Session, one: Departure) -> list[str]:
+    heir = one.to and (naming.known(session.client, one.to) or one.to)
+    became = {None: "wait for an owner", "transfer": f"went to {heir}", "purge": "were erased"}[one.action]
+    # Replace them: they are service accounts' keys, which go on.
+    known = f"{len(one.keys)} still hold" if one.keys else ""
+    return [one.name, both(one.created_at), became, known, str(one.id)]
 
 
 @click.command()
@@ -40,7 +46,10 @@ def _row(one: Departure) -> list[str]:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before erasing.")
 @team_command
 def settle(session: Session, person: str, action: Literal["transfer", "purge"], to: str | None, yes: bool) -> None:
-    """Hand the private memories of PERSON, who left, to somebody (transfer), or erase them (purge). Owners only."""
+    """Hand on or erase what PERSON kept private.
+
+    PERSON has left; it goes to somebody (transfer), or is gone for good (purge). Owners only.
+    """
     if action == "purge" and to is not None:
         raise Failure("What is purged goes to nobody: leave --to out.", code=EXIT_USAGE)
     here = session.me.organisation.id

@@ -20,7 +20,27 @@ from devlore_cli.output import quantity
 from devlore_cli.session import Session, command
 
 _ENOUGH_DISK = 1_000_000_000
-_TRY_PARKED = "Update Devlore if you can. They are tried again at every start: devlore down, then devlore up."
+
+
+@dataclass(frozen=True)
+class _Remedies:
+    """What to do about a server: somebody's own they mend themselves, a team's is for whoever runs it."""
+
+    rebuild: str
+    parked: str
+    away: str
+
+
+_OWN = _Remedies(
+    rebuild="Build them anew: devlore rebuild search",
+    parked="Update Devlore if you can. They are tried again at every start: devlore down, then devlore up.",
+    away="See the server's log; devlore up",
+)
+_TEAMS = _Remedies(
+    rebuild="Whoever runs the server builds them anew: devlore-server rebuild search",
+    parked="They are tried again when whoever runs the server updates it, or starts it again.",
+    away="Whoever runs the server finds out why in its log.",
+)
 
 
 @dataclass(frozen=True)
@@ -48,12 +68,12 @@ def doctor(session: Session) -> int:
 def _findings(session: Session) -> Iterator[Finding]:
     if is_loopback(session.client.base_url):
         yield from _home()
-    reached = _server(session)
+    reached, remedies = _server(session)
     yield reached
     if not reached.well:
         return
     for check in (_resources, _indexes, _consumers, _syncs):
-        yield from _guarded(check, session)
+        yield from _guarded(check, session, remedies)
 
 
 def _home() -> Iterator[Finding]:
@@ -71,34 +91,38 @@ def _home() -> Iterator[Finding]:
         yield Finding("process", instance.probe(where) is not None, detail, "Start it again: devlore up")
 
 
-def _server(session: Session) -> Finding:
+def _server(session: Session) -> tuple[Finding, _Remedies]:
     try:
         found = session.client.instance()
     except Unreachable as error:
-        return Finding("server", False, str(error), "Start it: devlore up")
+        own = is_loopback(session.client.base_url)
+        advice = "Start it: devlore up" if own else "The address comes from --url, DEVLORE_URL or your last sign-in."
+        return Finding("server", False, str(error), advice), _OWN
     except Problem as error:
         advice = "Is another program listening there? Set DEVLORE_URL, or DEVLORE_PORT before devlore up."
-        return Finding("server", False, str(error), advice)
+        return Finding("server", False, str(error), advice), _OWN
     theirs, ours = str(found.get("version")), devlore.__version__
     if theirs.split(".")[:2] != ours.split(".")[:2]:
-        return Finding("server", False, f"It is version {theirs}, this command {ours}.", "Update the older one.")
-    return Finding("server", True, f"version {theirs} at {session.client.base_url}")
+        detail = f"It is version {theirs}, this command {ours}."
+        return Finding("server", False, detail, "Update the older one."), _OWN
+    remedies = _TEAMS if found.get("tier") == "team" else _OWN
+    return Finding("server", True, f"version {theirs} at {session.client.base_url}"), remedies
 
 
-def _resources(session: Session) -> Iterator[Finding]:
+def _resources(session: Session, remedies: _Remedies) -> Iterator[Finding]:
     try:
         found = session.client.instance.ready()
     except Problem as error:
         found = error.extra if "resources" in error.extra else {}
         if not found:
-            yield Finding("readiness", False, str(error), "See the server's log.")
+            yield Finding("readiness", False, str(error), remedies.away)
     for resource in found.get("resources", []):
         up = bool(resource.get("up"))
         detail = resource.get("detail") or ("answers" if up else "does not answer")
-        yield Finding(str(resource.get("name")), up, str(detail), None if up else "See the server's log; devlore up")
+        yield Finding(str(resource.get("name")), up, str(detail), None if up else remedies.away)
 
 
-def _indexes(session: Session) -> Iterator[Finding]:
+def _indexes(session: Session, remedies: _Remedies) -> Iterator[Finding]:
     checked = session.client.search.check()
     if checked.clean:
         yield Finding("indexes", True, f"{quantity(checked.memories, 'memory', 'memories')}, every index agrees")
@@ -109,23 +133,23 @@ def _indexes(session: Session) -> Iterator[Finding]:
         behind = ", ".join(f"{name} is {quantity(lag[name], 'event')} behind" for name in different)
         yield Finding("indexes", True, f"{behind} and still catching up; see devlore status")
         return
-    advice = "Build them anew: devlore rebuild search" if different else _TRY_PARKED
+    advice = remedies.rebuild if different else remedies.parked
     yield Finding("indexes", False, "; ".join(checked.problems), advice)
 
 
-def _consumers(session: Session) -> Iterator[Finding]:
+def _consumers(session: Session, remedies: _Remedies) -> Iterator[Finding]:
     for index in session.client.search.status().indexes:
         if index.parked:
             detail = f"{quantity(index.parked, 'event')} could not be applied, and wait apart."
-            yield Finding(index.name, False, detail, _TRY_PARKED)
+            yield Finding(index.name, False, detail, remedies.parked)
         elif index.state == "unavailable":
-            yield Finding(index.name, False, index.detail or "It does not answer.", "devlore rebuild search")
+            yield Finding(index.name, False, index.detail or "It does not answer.", remedies.rebuild)
         else:
             behind = f", {index.lag:,} behind" if index.lag else ""
             yield Finding(index.name, True, f"{index.state}, {quantity(index.documents, 'document')}{behind}")
 
 
-def _syncs(session: Session) -> Iterator[Finding]:
+def _syncs(session: Session, _: _Remedies) -> Iterator[Finding]:
     for connection in session.client.connections.all():
         latest = next(iter(session.client.connections.syncs(connection.id, limit=1).items), None)
         if latest is not None and latest.state == "failed":
@@ -133,17 +157,20 @@ def _syncs(session: Session) -> Iterator[Finding]:
             yield Finding(f"sync {connection.name}", False, latest.error or "The last sync failed.", again)
 
 
-def _guarded(check: Callable[[Session], Iterator[Finding]], session: Session) -> Iterator[Finding]:
+_Check = Callable[[Session, _Remedies], Iterator[Finding]]
+
+
+def _guarded(check: _Check, session: Session, remedies: _Remedies) -> Iterator[Finding]:
     """A check that fails is itself a finding."""
     try:
-        yield from check(session)
+        yield from check(session, remedies)
     except Unauthenticated as error:
         yield Finding(check.__name__.strip("_"), False, str(error), "Sign in: devlore login")
     except NotAllowed:
-        # What concerns every organisation of a team's instance is for whoever runs it.
-        yield Finding(check.__name__.strip("_"), True, "not looked at: you may not")
+        # It concerns every organisation of a team's instance.
+        yield Finding(check.__name__.strip("_"), True, "not looked at: that is for whoever runs the server")
     except Problem as error:
-        yield Finding(check.__name__.strip("_"), False, str(error), "See the server's log.")
+        yield Finding(check.__name__.strip("_"), False, str(error), remedies.away)
 
 
 def _shown(session: Session, finding: Finding) -> Any:

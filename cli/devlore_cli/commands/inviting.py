@@ -9,7 +9,7 @@ import click
 from devlore.types import Invitation, InvitationCreated, Role
 from devlore_cli import naming
 from devlore_cli.dates import absolute, both
-from devlore_cli.identifiers import ID
+from devlore_cli.identifiers import Identifier
 from devlore_cli.session import Session, team_command
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -40,7 +40,12 @@ def _made(session: Session, made: InvitationCreated) -> None:
 
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="Also those that are used, withdrawn or expired.")
-@click.option("--withdraw", metavar="ID", type=ID, help="Make this one good for nothing instead.")
+@click.option(
+    "--withdraw",
+    metavar="ID",
+    type=Identifier("devlore org invitations"),
+    help="Make this one good for nothing instead.",
+)
 @team_command
 def invitations(session: Session, everything: bool, withdraw: str | None) -> None:
     """List invitations that are open, or withdraw one."""

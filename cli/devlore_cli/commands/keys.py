@@ -11,6 +11,8 @@ import click
 from devlore.types import KeyCreated, KeyView, Scope
 from devlore_cli import naming
 from devlore_cli.dates import absolute, both, relative
+from devlore_cli.failures import EXIT_NOT_ALLOWED, Failure
+from devlore_cli.output import one_line
 from devlore_cli.session import Session, team_command
 
 _FOR = click.option("--for", "person", metavar="ACCOUNT", help="A service account's (name or id), instead of yours.")
@@ -29,7 +31,10 @@ def keys() -> None:
 @_FOR
 @team_command
 def create(session: Session, name: str, scopes: tuple[Scope, ...], days: int | None, person: str | None) -> None:
-    """Make a key called NAME; it is printed once, and never does more than its person may."""
+    """Make a key called NAME, and print it once.
+
+    It never does more than its person may.
+    """
     owner = _owner(session, person)
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
     made = session.proven(
@@ -84,7 +89,10 @@ def _rights(one: KeyView) -> str:
 @_FOR
 @team_command
 def revoke(session: Session, key: str, person: str | None) -> None:
-    """End KEY (name, id, or the part that is listed): it is refused within two seconds."""
+    """End KEY: name, id, or the part that is listed.
+
+    It is refused within two seconds.
+    """
     found = naming.key(session.client, key.removeprefix("dvl_").removesuffix("_…"), _owner(session, person))
     session.client.keys.revoke(found.id)
     result = {"id": found.id, "name": found.name, "result": "revoked"}
@@ -94,4 +102,9 @@ def revoke(session: Session, key: str, person: str | None) -> None:
 def _owner(session: Session, person: str | None) -> UUID | None:
     if person is None:
         return None
-    return naming.member(session.client, session.me.organisation.id, person).person_id
+    found = naming.member(session.client, session.me.organisation.id, person)
+    if found.kind != "service" and found.person_id != session.me.person.id:
+        raise Failure(
+            f"{one_line(found.name)} is no service account: only they see to their keys.", code=EXIT_NOT_ALLOWED
+        )
+    return found.person_id

@@ -28,6 +28,7 @@ _PAGE = 200
 def list_(session: Session, limit: int, everything: bool, pinned: bool, deleted: bool, **options: Any) -> None:
     """List memories, newest first."""
     options["team"] = naming.team_ids(session.client, options["team"])
+    options["author"] = naming.authors(session.client, options["author"])
     size = _PAGE if everything else min(limit, _PAGE)
     found: Iterator[Memory] = session.client.memories.all(limit=size, pinned=pinned or None, deleted=deleted, **options)
     session.many(
@@ -45,6 +46,7 @@ def list_(session: Session, limit: int, everything: bool, pinned: bool, deleted:
 def facets(session: Session, query: tuple[str, ...], facets: tuple[str, ...], **options: Any) -> None:
     """Count memories (that match QUERY) by kind, project, tag, author, source and status."""
     text = for_teams(" ".join(query_words(query)), naming.team_ids(session.client, options.pop("team")))
+    options["author"] = naming.authors(session.client, options["author"])
     with pointing_at(text):
         page = session.client.search(text, limit=1, facets=facets or _FACETS, **options)
     if not any(page.facets.values()):

@@ -15,7 +15,7 @@ from devlore_cli.session import Session, team_command
 @click.command()
 @team_command
 def members(session: Session) -> None:
-    """List the people and service accounts of the organisation you are in."""
+    """List who is in the organisation you are in."""
     session.table(
         session.client.organisations.all_members(session.me.organisation.id, limit=200),
         ["name", "role", "e-mail", "since", "id"],
@@ -33,7 +33,10 @@ def _row(one: Member) -> list[str]:
 @click.argument("role", type=click.Choice(ROLES))
 @team_command
 def role(session: Session, person: str, role: Role) -> None:
-    """Give PERSON (name, address or id) another ROLE; it holds at once."""
+    """Give PERSON another ROLE; it holds at once.
+
+    PERSON is a name, an address or an id.
+    """
     here = session.me.organisation.id
     found = naming.member(session.client, here, person)
     changed = session.client.organisations.change_member(here, found.person_id, role=role)
@@ -67,7 +70,10 @@ def remove(session: Session, person: str, yes: bool) -> None:
 @click.option("--role", type=click.Choice(["viewer", "member", "admin"]), default="member", show_default=True)
 @team_command
 def service(session: Session, name: str, role: str) -> None:
-    """Make a service account NAME, for a program; it signs in with keys: devlore keys create --for NAME."""
+    """Make a service account NAME, for a program.
+
+    It signs in with keys: devlore keys create KEY-NAME --for NAME.
+    """
     made: Person = session.client.people.create_service(name, role=role)  # type: ignore[arg-type]
     session.one(made, lambda one: session.out.line(f"{one_line(one.name)}  {one.role}  {one.id}"))
     session.note(f"Make it a key: devlore keys create KEY-NAME --for {made.id}")

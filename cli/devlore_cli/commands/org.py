@@ -64,7 +64,10 @@ def _switched(session: Session, place: Membership) -> None:
 @click.argument("link")
 @team_command
 def join(session: Session, link: str) -> None:
-    """Accept an invitation by its LINK and work there; who has no account yet opens it in a browser instead."""
+    """Accept an invitation by its LINK, and work there.
+
+    Who has no account yet opens it in a browser instead.
+    """
     token = link.rpartition("#")[2]
     if not token:
         raise Failure("There is no secret in this link: was it copied whole?", code=EXIT_USAGE)
@@ -77,7 +80,10 @@ def join(session: Session, link: str) -> None:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @team_command
 def delete(session: Session, yes: bool) -> None:
-    """Delete the organisation you are in: final in 30 days, until then its owners may restore it."""
+    """Delete the organisation you are in.
+
+    It is final in 30 days; until then its owners may restore it.
+    """
     here = session.me.organisation
     session.agreed(f"Delete {one_line(here.name)} with everything in it?", yes=yes)
     ending = session.proven(lambda: session.client.organisations.delete(here.id))

@@ -28,7 +28,10 @@ def policy() -> None:
 @click.argument("action", metavar="[redact|block|flag]", type=click.Choice(_ACTIONS), required=False)
 @command
 def secrets(session: Session, verb: Literal["get", "set"], action: SecretsAction | None) -> None:
-    """Show what happens to keys, tokens and passwords in what is stored, or choose it."""
+    """Show or choose what happens to secrets.
+
+    Those are keys, tokens and passwords in what is stored.
+    """
     if (verb == "set") is not (action is not None):
         raise click.UsageError(f"Say: devlore policy secrets, or: devlore policy secrets set {'|'.join(_ACTIONS)}")
     policies = session.client.policies

@@ -32,7 +32,7 @@ def remove(session: Session, memory_ids: tuple[str, ...], purge: bool, yes: bool
 def _removed(session: Session, memory_id: str, *, purge: bool) -> bool:
     """Delete one memory and say so; False when there is none, so that the others go all the same."""
     try:
-        session.client.memories.delete(memory_id, purge=purge)
+        session.proven(lambda: session.client.memories.delete(memory_id, purge=purge))
     except NotFound:
         return False
     done = {"id": memory_id, "result": "purged" if purge else "deleted"}

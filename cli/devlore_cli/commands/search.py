@@ -40,6 +40,7 @@ def search(session: Session, query: tuple[str, ...], limit: int, all_statuses: b
     if all_statuses:
         options["status"] = ("any",)
     text = for_teams(" ".join(query_words(query)), naming.team_ids(session.client, options.pop("team")))
+    options["author"] = naming.authors(session.client, options["author"])
     with pointing_at(text):
         page = session.client.search(text, limit=min(limit, _PAGE), **options)
         found = list(islice(_following(session, text, page, options), limit))

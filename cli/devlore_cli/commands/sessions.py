@@ -6,11 +6,16 @@ import sys
 
 import click
 
+from devlore.problems import NotFound
 from devlore.types import SessionView
 from devlore_cli.dates import absolute, relative
 from devlore_cli.failures import EXIT_USAGE, Failure
-from devlore_cli.identifiers import ID
+from devlore_cli.identifiers import Identifier
+from devlore_cli.output import clip
 from devlore_cli.session import Session, team_command
+
+_WIDEST = 40
+"""Columns of a program's name: browsers say far more than helps to tell them apart."""
 
 
 @click.group()
@@ -31,13 +36,13 @@ def list_(session: Session) -> None:
 
 
 def _row(one: SessionView, organisation: str) -> list[str]:
-    program = one.user_agent or "unknown"
+    program = clip(one.user_agent or "unknown", _WIDEST)
     used, until = relative(one.last_seen_at), absolute(one.expires_at)
     return ["*" if one.current else "", program, organisation, one.network or "", used, until, str(one.id)]
 
 
 @sessions.command()
-@click.argument("session_id", metavar="[ID]", type=ID, required=False)
+@click.argument("session_id", metavar="[ID]", type=Identifier("devlore sessions list"), required=False)
 @click.option("--others", is_flag=True, help="All of them but this one.")
 @team_command
 def revoke(session: Session, session_id: str | None, others: bool) -> None:
@@ -48,7 +53,10 @@ def revoke(session: Session, session_id: str | None, others: bool) -> None:
         session.client.sessions.revoke_others()
         session.one({"result": "revoked"}, lambda _: session.out.line("All your other sessions have ended."))
         return
-    session.client.sessions.revoke(session_id)
+    try:
+        session.client.sessions.revoke(session_id)
+    except NotFound as error:
+        raise NotFound(f"You have no session {session_id}. Those you have: devlore sessions list") from error
     session.one({"id": session_id, "result": "revoked"}, lambda one: session.out.line(f"ended {one['id']}"))
 
 

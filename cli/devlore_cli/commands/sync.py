@@ -15,7 +15,7 @@ from devlore.problems import NotFound
 from devlore.types import Connection, Sync
 from devlore_cli.dates import both, duration
 from devlore_cli.failures import EXIT_FAILURE, Failure
-from devlore_cli.identifiers import ID
+from devlore_cli.identifiers import Identifier
 from devlore_cli.output import one_line, quantity
 from devlore_cli.progress import Progress
 from devlore_cli.session import WHEN, Session, command
@@ -62,7 +62,10 @@ def git(
 @click.option("--watch/--no-watch", default=None, help="Go on reading whenever something changes.")
 @command
 def markdown(session: Session, path: Path, project: str | None, full: bool, watch: bool | None) -> None:
-    """Remember the notes and decision records (ADRs) below PATH; edits and deletions are seen the next time."""
+    """Remember the notes and decisions (ADRs) below PATH.
+
+    Edits and deletions are seen the next time.
+    """
     _run(session, "markdown", path, {}, project=project, full=full, watch=watch)
 
 
@@ -74,7 +77,7 @@ def list_(session: Session) -> None:
 
 
 @sync.command("forget")
-@click.argument("connection_id", metavar="ID", type=ID)
+@click.argument("connection_id", metavar="ID", type=Identifier("devlore sync list"))
 @command
 def forget(session: Session, connection_id: str) -> None:
     """Stop syncing the connection ID; its memories stay."""

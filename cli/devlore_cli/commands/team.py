@@ -61,7 +61,10 @@ def members(session: Session, team: str) -> None:
 @click.option("--maintainer", is_flag=True, help="They may say who else is in the team.")
 @team_command
 def add(session: Session, team: str, people: tuple[str, ...], maintainer: bool) -> None:
-    """Take PERSON (name, address, id, or me) into TEAM, or change their role there."""
+    """Take PERSON into TEAM, or change their role there.
+
+    PERSON is a name, an address, an id, or me.
+    """
     role: TeamRole = "maintainer" if maintainer else "member"
     found = naming.team(session.client, team)
     # All of them first: a name that is misspelt changes nothing.
@@ -69,7 +72,7 @@ def add(session: Session, team: str, people: tuple[str, ...], maintainer: bool) 
     for person in chosen:
         added = session.client.teams.put_member(found.id, person.person_id, role=role)
         session.one(
-            added, lambda one: session.out.line(f"{one_line(one.name)} is {one.role} of {one_line(found.name)}.")
+            added, lambda one: session.out.line(f"{one_line(one.name)} is a {one.role} of {one_line(found.name)}.")
         )
 
 
@@ -78,7 +81,10 @@ def add(session: Session, team: str, people: tuple[str, ...], maintainer: bool) 
 @click.argument("people", metavar="PERSON...", nargs=-1, required=True)
 @team_command
 def remove(session: Session, team: str, people: tuple[str, ...]) -> None:
-    """Let PERSON (name, address, id, or me) out of TEAM."""
+    """Let PERSON out of TEAM.
+
+    PERSON is a name, an address, an id, or me.
+    """
     found = naming.team(session.client, team)
     chosen = [naming.member(session.client, session.me.organisation.id, person) for person in people]
     for person in chosen:
@@ -96,7 +102,10 @@ def _report_left(session: Session, team: Team, person: Member) -> None:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @team_command
 def delete(session: Session, team: str, yes: bool) -> None:
-    """Dissolve TEAM; its memories are their authors' alone from then on."""
+    """Dissolve TEAM.
+
+    Its memories are their authors' alone from then on.
+    """
     found = naming.team(session.client, team)
     session.agreed(f"Dissolve {one_line(found.name)} ({found.members} in it)?", yes=yes)
     session.client.teams.delete(found.id)

@@ -13,7 +13,9 @@ _START = "DEVLORE_TIER=team devlore up"
 
 @click.command("upgrade-tier")
 @click.argument("tier", type=click.Choice(["team"]))
-@click.option("--organisation", default="My team", show_default=True, help="What it will be called.")
+@click.option(
+    "--organisation", default="My team", show_default=True, help="What it will be called, if it has no name yet."
+)
 @click.option("--email", help="Your address: nobody with another one can use the link.")
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until it has stopped.")
 @command
@@ -27,15 +29,15 @@ def upgrade_tier(session: Session, tier: str, organisation: str, email: str | No
         instance.stop(where, timeout, progress.waiting)
     link = instance.upgrade(where, tier, organisation, email)
     result = {"tier": tier, "home": str(where.home), "link": link, "start": _START}
-    session.one(result, lambda _: _told(session, organisation, link))
+    session.one(result, lambda _: _told(session, link))
 
 
-def _told(session: Session, organisation: str, link: str | None) -> None:
+def _told(session: Session, link: str | None) -> None:
     out = session.out
     if link is None:
         out.line(f"It is a team's already, and has an owner. Start it with: {_START}")
         return
-    out.line(f"It is {organisation}'s now. Start it:")
+    out.line("It is a team's now. Start it:")
     out.line(f"  {out.style(_START, 'bold')}")
     out.line("Then open this link and choose a password; what you have remembered is yours there:")
     out.line(f"  {link}")
