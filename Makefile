@@ -76,7 +76,7 @@ crash: $(INSTALLED_DEV) ## kill -9 server and PostgreSQL at random for some minu
 
 isolation: $(INSTALLED_DEV) ## nobody sees what is not theirs: all probes, and how many leaked (`make test` has a short run)
 	@bash requirements/redis
-	@ISOLATION=full $(BIN)/pytest -q server/tests/isolation $(PYTEST_ARGS)
+	@ISOLATION=full $(BIN)/pytest -q -n $(WORKERS) --dist loadfile server/tests/isolation $(PYTEST_ARGS)
 
 isolation-mutants: $(INSTALLED_DEV) ## plant bugs, one at a time: the isolation tests must catch each
 	@bash requirements/redis

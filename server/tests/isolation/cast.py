@@ -7,6 +7,7 @@ Ann's.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,10 +48,16 @@ class Cast:
         self.ids.setdefault(kind, []).append(str(id))
         return str(id)
 
+    async def on(self, stage: Stage) -> Cast:
+        """The same on a stage whose database is a copy of this one's."""
+        people = {name: await stage.seated(caller) for name, caller in self.people.items()}
+        kept = copy.deepcopy((self.ids, self.words, self.texts, self.keys, self.own))
+        return Cast(stage, people, *kept)
+
     async def hold(self) -> None:
         """Everybody who is in is still in, and nobody else: who is refused at the door is told nothing by chance."""
         out = ("ed", "revoked", "nobody")
-        held = {name: await caller.hold() for name, caller in self.people.items()}
+        held = {name: await caller.is_in() for name, caller in self.people.items()}
         wrong = {name: is_in for name, is_in in held.items() if is_in is (name in out)}
         assert not wrong, f"who is in, and should not be, or the other way round: {wrong}"
 

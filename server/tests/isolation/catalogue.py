@@ -16,6 +16,7 @@ PERSONAL = {
     "identity.passkey": "person_id",
     "identity.challenge": "person_id",
     "identity.device": "person_id",
+    "identity.familiar_network": "person_id",
 }
 """Tables of people, who may belong to several organisations, and the column that says whose a row is."""
 

@@ -80,9 +80,10 @@ class Differ:
         elif colleague and slot.kind not in HIDDEN_FROM_COLLEAGUES:
             found = []
         else:
-            found = cast.ids.get(slot.kind, [])
+            # Ed is who he is at home as well.
+            found = [id for id in cast.ids.get(slot.kind, []) if id != cast[name].id]
             if name == "ben" and slot.kind == "memory":
-                found = [id for id in found if id != cast.ids["memory"][1]]
+                found.remove(cast.ids["memory"][1])
         yield from found[: self.values]
 
     def _random(self, slot: Slot, value: str) -> str:
@@ -126,9 +127,8 @@ class Differ:
     async def _clean_up(self, asked: Call, answer: httpx2.Response, name: str, values: dict[Slot, str]) -> None:
         """An import keeps ids: what somebody took in under an id of Ann's would later be found by it."""
         if asked.url.endswith("/import") and answer.is_success:
-            for slot, value in values.items():
-                if slot.name == "items.[].memory.id":
-                    await self.cast[name].client.delete(f"/v1/memories/{value}", params={"purge": "true"})
+            for id in {value for slot, value in values.items() if slot.kind == "memory"}:
+                await self.cast[name].client.delete(f"/v1/memories/{id}", params={"purge": "true"})
 
 
 def _fresh_record(body: Any, values: set[str]) -> Any:

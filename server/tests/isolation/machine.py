@@ -38,7 +38,7 @@ class Machine(RuleBasedStateMachine):
         self.leaks = Leaks(self.kind)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(600)
 
     # ---------------------------------------------------------------- the beginning
 

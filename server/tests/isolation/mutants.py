@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from tests.isolation.planted import MUTANTS
@@ -41,17 +42,24 @@ def main(names: list[str]) -> int:
     if code not in (0, 1):
         sys.stdout.write(said)
         return 2
-    sys.stdout.write(f"{'nothing planted':24} {'passes' if not failing else f'fails: {failing}, not counted below'}\n")
-    escaped = []
+    _tell("bug", "what it is", "seconds", "caught by")
+    escaped, began = [], time.monotonic()
     for name in chosen:
+        planted = time.monotonic()
         code, caught, said = run(MUTANTS[name].hunters, name, failing)
         by = caught[0] if code == 1 and caught else None
         if by is None:
             escaped.append(name)
-        sys.stdout.write(f"{name:24} {MUTANTS[name].what:72} {by or f'ESCAPED (pytest {code})'}\n")
-        sys.stdout.flush()
-    sys.stdout.write(f"{len(chosen)} planted, {len(chosen) - len(escaped)} caught\n")
-    return 1 if escaped else 0
+        _tell(name, MUTANTS[name].what, f"{time.monotonic() - planted:.0f}", by or f"nothing: ESCAPED (pytest {code})")
+    told = f"{len(chosen)} planted, {len(chosen) - len(escaped)} caught, {time.monotonic() - began:.0f} s"
+    without = f"; without a bug these fail, and caught nothing: {', '.join(failing)}" if failing else ""
+    sys.stdout.write(f"{told}{without}\n")
+    return 1 if escaped or failing else 0
+
+
+def _tell(bug: str, what: str, seconds: str, by: str) -> None:
+    sys.stdout.write(f"{bug:22} {what:70} {seconds:>7}  {by}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ TELL_APART = {
 }
 """Slots in which what is known may answer otherwise than a random value, and why that is meant."""
 
-TAKEN = "an import keeps ids, and one that somebody else's memory of the organisation has cannot be kept"
+TAKEN = "an import keeps ids, and one that a hidden memory of the organisation has cannot be kept (docs/decisions/0026)"
 TOLD_COLLEAGUES = {
     ("import_memories", f"items.[].{name}"): TAKEN
     for name in ("memory.id", "versions.[].memory_id", "versions.[].memory.id", "links.[].memory_id")

@@ -26,8 +26,9 @@ from devlore_server.kit.http import signatures
 from devlore_server.kit.revocation import Revocations
 from devlore_server.memory import transfer
 from devlore_server.memory.service import MemoryService
-from devlore_server.memory.store import links, listing, memories
+from devlore_server.memory.store import export, links, listing, memories, versions
 from devlore_server.search.backends.tantivy import TantivyIndex
+from devlore_server.search.backends.tantivy_query import Clauses
 from devlore_server.search.lexical import FACETS
 
 SQL_WALLS = "test_sql_walls.py"
@@ -159,6 +160,17 @@ def _links_of_both_ends() -> None:
     _put(links, "_OTHER_END_SEEN", "true")
 
 
+def _successors_of_everybody() -> None:
+    named = memories.COLUMNS.replace(memories._SUCCESSOR, "m.superseded_by")
+    assert named != memories.COLUMNS
+    for module in (memories, listing, versions, export):
+        _put(module, "COLUMNS", named)
+
+
+def _rarity_in_the_whole_index() -> None:
+    _put(Clauses, "seen", lambda *_: None)
+
+
 def _without(function: str, old: str, new: str) -> str:
     """SQL that takes something out of a function, which must be there."""
     return f"""
@@ -233,6 +245,16 @@ MUTANTS: dict[str, Mutant] = {
     "no-recheck": Mutant("search shows what its index says", (MACHINE,), change=_no_recheck),
     "facets-of-all": Mutant("facets count every organisation", (MACHINE,), change=_facets_of_everything),
     "links-of-all": Mutant("links show and name the other end", ("test_canaries.py",), change=_links_of_both_ends),
+    "successors-of-all": Mutant(
+        "what replaced a memory is named to whoever sees the memory",
+        ("test_successors.py", MACHINE),
+        change=_successors_of_everybody,
+    ),
+    "rarity-of-all": Mutant(
+        "a score says how rare a word is for everybody together",
+        ("test_replays.py",),
+        change=_rarity_in_the_whole_index,
+    ),
     "export-of-all": Mutant("an export holds every memory", (MACHINE,), change=_export_of_everything),
     "team-kept": Mutant("who left a team is remembered in it", (MACHINE,), change=_forgetful_revocations),
     "standing-of-a-person": Mutant(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 FULL = os.environ.get("ISOLATION") == "full"
 """The long run (`make isolation`): more examples, every combination, the same checks."""
@@ -25,6 +26,17 @@ class Tally:
     def leak(self, what: str) -> None:
         if what not in self.leaks:
             self.leaks.append(what)
+
+    def told(self) -> dict[str, Any]:
+        """All of it, for another process to `add`."""
+        return {"asked": dict(self.asked), "noted": dict(self.noted), "leaks": self.leaks}
+
+    def add(self, told: dict[str, Any]) -> None:
+        """Count what another process found."""
+        self.asked.update(told["asked"])
+        self.noted.update(told["noted"])
+        for leak in told["leaks"]:
+            self.leak(leak)
 
     def table(self) -> str:
         lines = [f"{count:>9,}  {kind}" for kind, count in sorted(self.asked.items())]

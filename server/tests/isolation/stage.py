@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +17,8 @@ from typing import Any
 
 import httpx2
 import psycopg
+import redis
+import structlog
 from psycopg import sql
 from pydantic import SecretStr
 from starlette.types import ASGIApp
@@ -22,13 +27,15 @@ from devlore_server.app import application
 from devlore_server.app.ownership import first_owner
 from devlore_server.kit import migrate
 from devlore_server.kit.ids import new_id
+from devlore_server.kit.telemetry.logs import configure_logs
 from devlore_server.settings import Settings
 from tests.conftest import named
 from tests.people import PASSWORD
-from tests.search.conftest import EmbeddingServer
 
 URL = "http://localhost:7700"
 SECRET = "a secret of an instance that lives inside a test"
+RENEWED_AFTER = 240.0
+"""Seconds; a token lasts ten minutes."""
 
 
 @dataclass
@@ -43,6 +50,22 @@ class Caller:
     token: str = ""
     refresh: str = ""
     since: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.client.event_hooks = {"request": [self._renewing], "response": []}
+
+    async def _renewing(self, request: httpx2.Request) -> None:
+        """A new token before the old one runs out, however long a test takes."""
+        if not self.refresh or time.monotonic() - self.since < RENEWED_AFTER:
+            return
+        self.since = time.monotonic()
+        asked = self.client.build_request("POST", "/v1/sessions/refresh", json={"refresh_token": self.refresh})
+        # With a token that has run out it would be refused for that.
+        asked.headers.pop("Authorization", None)
+        answer = await self.client.send(asked)
+        if answer.is_success:
+            self.take(answer.json())
+            request.headers["Authorization"] = self.client.headers["Authorization"]
 
     async def get(self, path: str, **options: Any) -> httpx2.Response:
         return await self.client.get(path, **options)
@@ -70,13 +93,8 @@ class Caller:
         self.client.headers["Authorization"] = f"Bearer {self.token}"
         self.since = time.monotonic()
 
-    async def hold(self) -> bool:
-        """Whether they are still signed in; with a new token when the old one is about to run out."""
-        if self.refresh and time.monotonic() - self.since > 240:
-            answer = await self.client.post("/v1/sessions/refresh", json={"refresh_token": self.refresh})
-            if not answer.is_success:
-                return False
-            self.take(answer.json())
+    async def is_in(self) -> bool:
+        """Whether their credential holds."""
         return (await self.client.get("/v1/identity")).status_code == 200
 
 
@@ -97,6 +115,14 @@ class Stage:
         await self.stack.enter_async_context(client)
         found = Caller(name, client)
         self.callers.append(found)
+        return found
+
+    async def seated(self, one: Caller) -> Caller:
+        """Somebody of an instance that this one is a copy of, with the same credential."""
+        kept = {name: value for name, value in one.client.headers.items() if name == "authorization"}
+        found = await self.caller(one.name, kept)
+        found.id, found.organisation, found.email = one.id, one.organisation, one.email
+        found.token, found.refresh, found.since = one.token, one.refresh, one.since
         return found
 
     async def sign_up(self, name: str, invitation: str | None = None) -> Caller:
@@ -168,36 +194,48 @@ def scratch_database(postgres: str, template: str) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def raised(owner_url: str, redis_url: str, **more: Any) -> AsyncIterator[Stage]:
-    """The instance running; whoever signs up without an invitation has an organisation of their own."""
+async def raised(owner_url: str, redis_url: str, embedder: str) -> AsyncIterator[Stage]:
+    """The instance running, with an empty Redis; whoever signs up uninvited has an organisation of their own."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
     home = Path(tempfile.mkdtemp(prefix="dvl-stage-", dir="/tmp"))
-    embedding = EmbeddingServer()
-    embedding.start()
-    chosen: dict[str, Any] = {
-        "tier": "team",
-        "public_url": URL,
-        "sign_up": "open",
-        "rate_limit": 1_000_000,
-        "embedder": embedding.spec,
-        "search_deadline_ms": 20_000,
-        "log_level": "debug",
-        "log_format": "json",
-    } | more
     settings = Settings(
         home=home,
         database_url=SecretStr(owner_url),
         redis_url=SecretStr(redis_url),
         secret=SecretStr(SECRET),
-        **chosen,
+        tier="team",
+        public_url=URL,
+        sign_up="open",
+        rate_limit=1_000_000,
+        embedder=embedder,
+        search_deadline_ms=20_000,
+        log_level="debug",
+        log_format="json",
     )
     try:
         async with AsyncExitStack() as stack:
-            token = await first_owner(settings, "Acme")
-            assert token is not None
+            # A copy of an instance has its owner.
+            link = await first_owner(settings, "Acme") or ""
             app = await stack.enter_async_context(application(settings))
             clients = await stack.enter_async_context(AsyncExitStack())
-            yield Stage(app, owner_url, redis_url, token.partition("#")[2], clients)
+            yield Stage(app, owner_url, redis_url, link.partition("#")[2], clients)
             await asyncio.sleep(0)
     finally:
-        embedding.stop()
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def logged_to(text: io.StringIO) -> Iterator[None]:
+    """All that the server logs meanwhile, down to the least, the way it does when it is served."""
+    kept = sys.stderr, logging.getLogger().handlers[:], structlog.get_config()
+    sys.stderr = text
+    try:
+        configure_logs("json", "debug")
+    finally:
+        sys.stderr = kept[0]
+    try:
+        yield
+    finally:
+        logging.getLogger().handlers[:] = kept[1]
+        structlog.configure(**kept[2])

@@ -53,12 +53,12 @@ _REFERENCES: LiteralString = """
     WHERE k.contype = 'f' AND n.nspname = ANY (%s) ORDER BY 1"""
 
 
-@pytest.fixture
-def grown(owner_url: str) -> str:
+@pytest.fixture(scope="module")
+def grown(scratch_url: str) -> str:
     """A database with the partitions that the server makes as it goes."""
-    with psycopg.connect(owner_url, autocommit=True) as connection:
+    with psycopg.connect(scratch_url, autocommit=True) as connection:
         connection.execute("SELECT search.begin_model('m', 'm', 'm', 64, 'active'), audit.ensure_month(now())")
-    return owner_url
+    return scratch_url
 
 
 def policies(url: str) -> list[tuple[str, str, bool, list[str], str, str, str]]:
@@ -222,6 +222,7 @@ def test_who_passes_row_security_reads_little_and_signs_in_nowhere(grown: str) -
     assert set(written) == {
         ("devlore_identity", "DELETE", "identity.challenge"),
         ("devlore_identity", "DELETE", "identity.device"),
+        ("devlore_identity", "DELETE", "identity.familiar_network"),
         ("devlore_identity", "DELETE", "identity.session"),
         ("devlore_identity", "DELETE", "identity.signing_key"),
         ("devlore_search", "UPDATE", "log.consumer"),

@@ -27,6 +27,7 @@ OF_THE_CONTEXT: dict[str, list[LiteralString]] = {
     "audit.settled": ["audit.settled()"],
     "gateway.erase": ["gateway.erase(%(acme)s, %(memories)s)", "gateway.erase(NULL, %(memories)s)"],
     "gateway.erase_all": ["gateway.erase_all(%(acme)s)", "gateway.erase_all(NULL)"],
+    "identity.keys_left_by": ["identity.keys_left_by(%(ann)s)", "identity.keys_left_by(%(gil)s)"],
     "identity.owner_of_key": ["identity.owner_of_key(%(key)s)"],
     "integration.disconnect": [
         "integration.disconnect(%(ann)s, 'infinity')",
@@ -49,6 +50,7 @@ BY_SECRET: dict[str, list[LiteralString]] = {
 
 BY_NAME = {
     "identity.find_by_email": "an id, for a sign-in that then fails or holds by the password",
+    "identity.is_familiar": "whether somebody signed in from a network, for a gateway that otherwise has them wait",
     "identity.find_session": "the standing of a session whose token was verified; its id is no secret",
 }
 """Found by what others may know, too: the services that ask say nothing of it to anybody."""
@@ -58,6 +60,7 @@ OF_THE_SERVER = {
     "gateway.forget_expired": "a count",
     "identity.due_organisations": "ids of organisations to erase",
     "identity.forget_credentials": "a count",
+    "identity.forget_networks": "a count",
     "integration.waiting_syncs": "ids of syncs to run",
     "integration.watched_connections": "ids of connections to watch",
     "log.adopt": "a transaction's number",

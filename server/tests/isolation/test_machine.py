@@ -54,5 +54,5 @@ async def test_over_http(stage: Stage) -> None:
         loop = asyncio.get_running_loop()
         kind = "state machine over HTTP"
 
-    size = played(12, 25) if FULL else played(2, 10)
+    size = played(12, 25) if FULL else played(1, 12)
     await asyncio.to_thread(run_state_machine_as_test, OverHttp, settings=size)

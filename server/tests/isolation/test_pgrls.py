@@ -53,15 +53,15 @@ def pgrls(owner_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*command, "--format", "json"], capture_output=True, text=True, timeout=100)
 
 
-def test_the_lint_finds_nothing(owner_url: str) -> None:
-    done = pgrls(owner_url, "lint")
+def test_the_lint_finds_nothing(scratch_url: str) -> None:
+    done = pgrls(scratch_url, "lint")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["violations"] == []
 
 
 @pytest.mark.parametrize("mode", UNDECIDED)
-def test_no_row_leaks_by_the_policies(owner_url: str, mode: str) -> None:
-    done = pgrls(owner_url, "verify", "--mode", mode)
+def test_no_row_leaks_by_the_policies(scratch_url: str, mode: str) -> None:
+    done = pgrls(scratch_url, "verify", "--mode", mode)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
     verdicts = {one["table"]: one["verdict"] for one in found.get("tables", [])}

@@ -17,6 +17,7 @@ from devlore_server.kit.auth import NIL, Principal
 from devlore_server.kit.db import Database, row, rows
 from devlore_server.kit.ids import new_id
 from devlore_server.kit.log import EventLog
+from devlore_server.kit.migrate import app_url
 from devlore_server.memory.service import MemoryService
 from tests.isolation.probes import FULL, TALLY, Leaks
 
@@ -77,9 +78,9 @@ WORK: tuple[Work, ...] = (two_reads, a_slow_read, a_failure, one_statement, a_wr
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
-async def test_no_connection_keeps_a_context(database_url: str, seed: int) -> None:
+async def test_no_connection_keeps_a_context(scratch_url: str, seed: int) -> None:
     leaks, chance = Leaks("pool of two"), random.Random(seed)
-    database = Database(database_url, min_size=2, max_size=2)
+    database = Database(app_url(scratch_url), min_size=2, max_size=2)
     await database.open()
     try:
         people = [Principal(new_id(), new_id()) for _ in range(5)]
@@ -126,12 +127,12 @@ async def _inspect(database: Database, leaks: Leaks) -> None:
     try:
         for connection in held:
             leaks.same(connection.info.transaction_status, TransactionStatus.IDLE, "a transaction goes on")
-            leaks.same(connection.autocommit, False, "a connection commits by itself")
-            leaks.same(await row(connection, CONTEXT), NOBODY, "a connection is still for somebody")
-            await connection.rollback()
-            await connection.set_autocommit(True)
+            leaks.same(connection.autocommit, True, "a statement begins a transaction that nobody ends")
             leaks.same(await row(connection, CONTEXT), NOBODY, "a session is for somebody")
             await connection.set_autocommit(False)
+            leaks.same(await row(connection, CONTEXT), NOBODY, "a transaction begins for somebody")
+            await connection.rollback()
+            await connection.set_autocommit(True)
     finally:
         for connection in held:
             await database._pool.putconn(connection)

@@ -13,6 +13,7 @@ from devlore_server.kit.ids import new_id
 from tests.isolation.cast import ACME, Cast
 from tests.isolation.operations import Operation, operations
 from tests.isolation.probes import FULL, Leaks
+from tests.isolation.stage import Caller
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(1_800 if FULL else 300)]
 OTHERS = ["olga", "alan", "ben", "carl", "vera", "gus", "gina", "gil", "ed-home", "ed", "revoked", "nobody"]
@@ -30,7 +31,6 @@ ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 VOLATILE = frozenset({"took_ms", "last_seen_at", "milliseconds", "score"})
 OF_AN_INDEX = frozenset({"state", "lag", "rate", "eta_seconds"})
 """What is another at every moment; and scores, for which see the last test."""
-RARITY = "a score says how rare a word is in the whole index, all organisations together"
 NOT_ASKED = frozenset({"get_metrics", "get_health", "get_readiness", "export_memories"})
 
 
@@ -75,7 +75,7 @@ async def test_a_cursor_of_anns_shows_nobody_more_than_their_own(cast: Cast, nam
             answer = await cast[name].get(mine, params=params | {"cursor": cursor})
             told = [word for word in cast.forbidden(name) if word in answer.text]
             leaks.same(told, [], f"{name}: {mine} from a cursor of {holder}")
-    assert tried > 8
+    assert tried > 5, f"{tried} cursors only"
     leaks.assert_none()
 
 
@@ -161,7 +161,7 @@ async def test_what_is_done_in_private_changes_nothing_for_others(cast: Cast) ->
     reads = [one for one in operations() if one.method == "GET" and one.id not in NOT_ASKED]
     # In Acme the trail tells those who may read it that Ann did something; that is what it is for.
     asked = {name: [one for one in reads if one.id != "read_audit" or name not in ACME] for name in OTHERS}
-    whom = OTHERS if FULL else ["olga", "ben", "carl", "gus", "nobody"]
+    whom = OTHERS if FULL else ["olga", "carl", "gus"]
     before = {name: await snapshot(cast, name, asked[name]) for name in whom}
     await in_private(cast)
     await cast.stage.settled(cast["ann"])
@@ -178,17 +178,27 @@ async def test_what_is_done_in_private_changes_nothing_for_others(cast: Cast) ->
     leaks.assert_none()
 
 
-@pytest.mark.xfail(reason=RARITY)
-async def test_how_often_others_write_a_word_is_not_told(cast: Cast) -> None:
-    leaks, gus, ann = Leaks("known", known=RARITY), cast["gus"], cast["ann"]
-    word = f"rare{new_id().hex}"
-    await gus.made("/v1/memories", {"title": f"{word} plan", "body": "ours"})
-    await cast.stage.settled(gus)
-    asked = {"q": word, "explain": "true", "legs": "lexical"}
-    before = (await gus.get("/v1/search", params=asked)).json()["items"][0]["explanation"]["legs"]
+@pytest.mark.parametrize("name", ["gus", "carl"])
+async def test_how_often_others_write_a_word_is_not_told(cast: Cast, name: str) -> None:
+    """Two words of somebody's are equally rare to them, however often Ann writes one of them."""
+    leaks, asker, ann = Leaks("what others notice"), cast[name], cast["ann"]
+    words = [f"rare{new_id().hex}" for _ in range(2)]
+    for word in words:
+        await asker.made("/v1/memories", {"title": f"{word} plan", "body": "ours"})
     for number in range(5):
-        await ann.made("/v1/memories", {"title": f"{word} {number}", "body": "hers"})
+        await ann.made("/v1/memories", {"title": f"{words[1]} {number}", "body": "hers"})
     await cast.stage.settled(ann)
-    after = (await gus.get("/v1/search", params=asked)).json()["items"][0]["explanation"]["legs"]
-    leaks.same(after, before, "gus: the scores of a word after Ann wrote it, too")
+    told = [await scored(asker, word) for word in [*words, " ".join(words)]]
+    leaks.same(told[1][0], told[0][0], f"{name}: the scores of a word that Ann writes, too")
+    leaks.same(told[2][1], told[2][0], f"{name}: the scores of memories with a word each")
     leaks.assert_none()
+
+
+async def scored(asker: Caller, words: str) -> list[list[float]]:
+    """The scores of each hit, as exactly as anybody could use them."""
+    asked = {"q": words, "explain": "true", "legs": "lexical"}
+    hits = (await asker.get("/v1/search", params=asked)).json()["items"]
+    legs = [[hit["score"], *(leg["score"] for leg in hit["explanation"]["legs"])] for hit in hits]
+    assert legs
+    assert all(score > 0 for leg in legs for score in leg)
+    return [[round(score, 4) for score in leg] for leg in legs]

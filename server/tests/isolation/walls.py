@@ -37,8 +37,8 @@ class NoWallOne(AsyncCursor[Any]):
 
 
 class _Pool(db._Pool):
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options, kwargs={"cursor_factory": NoWallOne})
+    def __init__(self, *arguments: Any, kwargs: dict[str, Any], **options: Any) -> None:
+        super().__init__(*arguments, **options, kwargs=kwargs | {"cursor_factory": NoWallOne})
 
 
 @contextmanager
