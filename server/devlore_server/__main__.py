@@ -264,9 +264,15 @@ def explained() -> Iterator[None]:
     try:
         yield
     except EXPECTED as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(_words(error)) from None
     except REFUSED as error:
         raise click.ClickException(f"PostgreSQL: {' '.join(str(error).split())}") from None
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return str(error)
 
 
 def _bound(settings: Settings) -> socket.socket:

@@ -42,3 +42,10 @@ def test_a_role_that_may_not_is_one_line(owner_url: str, database_url: str, tmp_
     ended = run(["migrate"], nobody, tmp_path)
     assert (ended.exit_code, len(ended.output.splitlines())) == (1, 1), ended.output
     assert ended.output.startswith("Error: PostgreSQL: ")
+
+
+def test_a_place_that_is_not_there_is_named(owner_url: str, tmp_path: Path) -> None:
+    ended = run(["backup", "{folder}/nowhere/kept.tar"], owner_url, tmp_path)
+    assert ended.exit_code == 1
+    assert ended.output.startswith(f"Error: {tmp_path}/nowhere/")
+    assert ended.output.endswith(": No such file or directory.\n")

@@ -42,3 +42,4 @@ def _told(session: Session, link: str | None) -> None:
     out.line("Then open this link and choose a password; what you have remembered is yours there:")
     out.line(f"  {link}")
     session.note("From then on: devlore login")
+    session.note("A team's server reads no folders of its machine: what was synced stays, and goes on by import.")
