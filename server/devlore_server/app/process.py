@@ -163,7 +163,7 @@ def claim_home(settings: Settings, stack: AsyncExitStack) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise AlreadyRunning(f"Process {file.read() or '?'} already runs {role} on {settings.home}; stop it first.") from None
+            raise AlreadyRunning(f"Process {file.read() or '?'} already runs {role} on {settings.home}.") from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
