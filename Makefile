@@ -48,7 +48,7 @@ run: $(INSTALLED) ## start in the foreground, for development
 	@exec $(BIN)/devlore-server serve
 
 team: $(INSTALLED) ## run a team instance in the foreground: a process per role, PostgreSQL, Redis, sign-in on
-	@bash requirements/redis
+	@bash requirements/program redis-server
 	@exec $(BIN)/devlore-server team
 
 status: $(INSTALLED) ## say what runs, and how far the indexes are
@@ -57,7 +57,8 @@ status: $(INSTALLED) ## say what runs, and how far the indexes are
 # ---------------------------------------------------------------- trust it
 
 test: $(INSTALLED_DEV) ## set up what tests need, and run them all
-	@bash requirements/redis
+	@bash requirements/program redis-server
+	@bash requirements/program chromium || echo "Without it the pages are not looked at."
 	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 check: static drift test ## format, lint, types, imports, drift of generated files, budgets, all tests
@@ -75,11 +76,11 @@ crash: $(INSTALLED_DEV) ## kill -9 server and PostgreSQL at random for some minu
 	@cd server && ../$(BIN)/python -m tests.crash.crash $(CRASH_ARGS)
 
 isolation: $(INSTALLED_DEV) ## nobody sees what is not theirs: all probes, and how many leaked (`make test` has a short run)
-	@bash requirements/redis
+	@bash requirements/program redis-server
 	@ISOLATION=full $(BIN)/pytest -q -n $(WORKERS) --dist loadfile server/tests/isolation $(PYTEST_ARGS)
 
 isolation-mutants: $(INSTALLED_DEV) ## plant bugs, one at a time: the isolation tests must catch each
-	@bash requirements/redis
+	@bash requirements/program redis-server
 	@cd server && ../$(BIN)/python -m tests.isolation.mutants $(MUTANTS)
 
 compose-test: $(INSTALLED_DEV) ## bring the containers up for real; needs a Docker engine, so it is not part of `make test`
@@ -119,7 +120,7 @@ bench-isolation: $(INSTALLED_DEV) ## row-level security against none, and more a
 	@$(BIN)/python bench/isolation.py $(BENCH_ARGS)
 
 bench-gateway: $(INSTALLED_DEV) ## the gateway's hop, limits, revocation and refreshing in a split team instance
-	@bash requirements/redis
+	@bash requirements/program redis-server
 	@$(BIN)/python bench/gateway.py $(BENCH_ARGS)
 
 # ---------------------------------------------------------------- the environment
