@@ -28,16 +28,21 @@ class Destination:
     role: str
 
 
+_OWNERS: Mapping[str, tuple[str, ...]] = {
+    "memory": ("memories", "tags", "projects", "policies"),
+    "search": ("search",),
+    "integration": ("connections", "syncs", "connectors"),
+    "identity": ("sessions", "identity", "keys", "audit", "organisations", "teams", "people", "invitations"),
+}
 # The first match wins, and a path that matches none is nobody's.
 DESTINATIONS: tuple[Destination, ...] = (
-    Destination("/pages*", re.compile(r"/(signin|invitation|device|account|pages/[^/]+)$"), "identity"),
-    Destination("/signin", re.compile(r"/(signin|invitation|device|account|pages/[a-z.]+)$"), "identity"),
-    Destination("/v1/organisations*", re.compile(r"/v1/(organisations|teams|people|invitations)(/|$)"), "identity"),
-    Destination("/v1/sessions*", re.compile(r"/v1/(sessions|identity|keys|audit)(/|$)"), "identity"),
     Destination("/v1/memories/{memory_id}/similar", re.compile(r"/v1/memories/[^/]+/similar$"), "search"),
-    Destination("/v1/search*", re.compile(r"/v1/search(/|$)"), "search"),
-    Destination("/v1/memories*", re.compile(r"/v1/(memories|tags|projects|policies)(/|$)"), "memory"),
-    Destination("/v1/connections*", re.compile(r"/v1/(connections|syncs|connectors)(/|$)"), "integration"),
+    *(
+        Destination(f"/v1/{name}*", re.compile(rf"/v1/{name}(/|$)"), role)
+        for role, names in _OWNERS.items()
+        for name in names
+    ),
+    Destination("/pages*", re.compile(r"/(signin|invitation|device|account|pages/[^/]+)$"), "identity"),
 )
 
 # RFC 9110 §7.6.1: these speak of one connection only. `host` is the next hop's own.
