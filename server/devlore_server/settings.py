@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from devlore_server.kit.db import checked_address
+from devlore_server.kit.db import check_address
 
 Role = Literal["gateway", "identity", "memory", "search", "integration", "worker"]
 ROLES: tuple[Role, ...] = ("gateway", "identity", "memory", "search", "integration", "worker")
@@ -58,7 +58,7 @@ def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _address(url: SecretStr) -> SecretStr:
-    checked_address(url.get_secret_value())
+    check_address(url.get_secret_value())
     return url
 
 

@@ -246,5 +246,5 @@ async def _until_ready(kept: Kept, address: str) -> None:
 
 def _check_runs(kept: Kept) -> None:
     """Raise NotUp for a part that ended before it was up."""
-    if not kept.is_up and kept.process.returncode is not None:
+    if kept.process.returncode is not None:
         raise NotUp(f"{kept.part.name} ended before it was ready; what it said is above.")

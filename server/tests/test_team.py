@@ -146,11 +146,9 @@ def test_nothing_outlives_a_killed_team_and_the_next_comes_up(run: Run) -> None:
     assert owner.again().sees(memory) == {"get": True, "list": True, "search": True}
     assert not [process for process in parts if process.is_running()], "those of before have ended"
 
-    second = subprocess.run(
-        [sys.executable, "-m", "devlore_server", "team"], env=run.environment(2), capture_output=True, timeout=120
-    )
+    second = team(run.environment(2))
     assert second.returncode == 1
-    assert b"already runs" in second.stderr
+    assert "already runs" in second.stderr
     assert run.interrupt() == 0
 
 
@@ -181,15 +179,17 @@ def team(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 
 def ready(url: str) -> None:
+    """Wait until an instance is."""
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            if httpx2.get(url + "/readyz", timeout=5).status_code == 200:
-                return
-        except httpx2.TransportError:
-            pass
+    while not is_ready(url):
+        assert time.monotonic() < deadline, f"{url} is not ready"
         time.sleep(0.1)
-    raise AssertionError(f"{url} is not ready")
+
+
+def is_ready(url: str) -> bool:
+    with suppress(httpx2.TransportError):
+        return bool(httpx2.get(url + "/readyz", timeout=5).json()["status"] == "ready")
+    return False
 
 
 def healed(run: Run, part: str, before: int) -> None:
@@ -197,11 +197,7 @@ def healed(run: Run, part: str, before: int) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         now = run.parts().get(part)
-        if now is not None and now.pid != before:
-            try:
-                if httpx2.get(run.url + "/readyz", timeout=5).json()["status"] == "ready":
-                    return
-            except httpx2.TransportError:
-                pass
+        if now is not None and now.pid != before and is_ready(run.url):
+            return
         time.sleep(0.2)
     raise AssertionError(run.said)

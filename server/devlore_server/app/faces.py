@@ -13,6 +13,7 @@ from devlore_server.app.services import Services
 from devlore_server.gateway import instance
 from devlore_server.gateway.guards import LARGER_BODIES, SignIn, guard
 from devlore_server.gateway.hosts import InternalOnly
+from devlore_server.gateway.idempotency import READS
 from devlore_server.gateway.limits import Quotas
 from devlore_server.gateway.networks import Networks
 from devlore_server.gateway.proxy import Proxy
@@ -26,7 +27,7 @@ from devlore_server.settings import ROLES
 from devlore_server.subscriptions import GATEWAY_ANSWERS
 
 _READS = (
-    "/v1/search",
+    *READS,
     "/internal/memories/visible",
     *(f"/internal/identity/{what}" for what in ("session", "cookie", "key", "keyset", "familiar")),
 )

@@ -100,8 +100,9 @@ async def started(settings: Settings, stack: AsyncExitStack, drain: Drain) -> Pr
     stack.push_async_callback(database.close)
     await settle_tier(database, settings.tier)
     redis = cache.connect(settings.redis_url.get_secret_value()) if settings.redis_url else None
-    line = Line(redis) if redis is not None else None
-    if redis is not None and line is not None:
+    line = None
+    if redis is not None:
+        line = Line(redis)
         stack.push_async_callback(redis.aclose)
         stack.callback(line.close)
     supervisor = Supervisor()

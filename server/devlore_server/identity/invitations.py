@@ -10,6 +10,7 @@ from devlore.problems import Conflict, NotAllowed, NotFound
 from devlore.types import Invitation, InvitationCreated, InvitationDraft, InvitationView, Membership
 from devlore_server.identity.checks import authorise, check_own, refuse
 from devlore_server.identity.members import ONLY_OWNERS, may_offer
+from devlore_server.identity.oneself import NOT_BY_KEY
 from devlore_server.identity.store import departures, invitations, members, organisations, people, teams
 from devlore_server.identity.store.invitations import NewInvitation, Offer
 from devlore_server.kit import audit
@@ -109,7 +110,7 @@ class Invitations:
         and for an API key, ``Conflict`` for a member.
         """
         if who.key is not None:  # whoever signs in by an invitation has no session yet
-            raise NotAllowed("Only somebody who signed in may do this, an API key may not.")
+            raise NotAllowed(NOT_BY_KEY)
         organisation, id = await self._find(token)
         joining = replace(who, organisation=organisation, teams=frozenset(), role=None)
         async with self._database.transaction(joining) as connection:

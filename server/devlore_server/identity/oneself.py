@@ -9,6 +9,8 @@ from devlore.problems import NotAllowed
 from devlore_server.kit.auth import SERVER, Principal
 from devlore_server.kit.db import system
 
+NOT_BY_KEY = "Only somebody who signed in may do this, an API key may not."
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -26,5 +28,5 @@ def alone(person: UUID) -> Principal:
 def session_of(who: Principal) -> UUID:
     """The session the caller is in; raises ``NotAllowed`` for an API key, which must not make or end credentials."""
     if who.session is None:
-        raise NotAllowed("Only somebody who signed in may do this, an API key may not.")
+        raise NotAllowed(NOT_BY_KEY)
     return UUID(who.session)

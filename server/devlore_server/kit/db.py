@@ -158,13 +158,12 @@ class _Pool(AsyncConnectionPool[Connection]):
             raise
 
 
-def checked_address(url: str) -> str:
-    """The same address of a database. Raises ``ValueError``, which quotes none of it: it may hold a password."""
+def check_address(url: str) -> None:
+    """Raise ``ValueError`` for what is no address of a database; it quotes none of it: it may hold a password."""
     try:
         conninfo.conninfo_to_dict(url)
     except ProgrammingError:
         raise ValueError("Write postgresql://user:password@host:port/database, special characters as %XX.") from None
-    return url
 
 
 def system(organisation: Any, person: Any = NIL) -> Principal:

@@ -177,11 +177,12 @@ class TantivyIndex:
 
     def count(self) -> int:
         """How many memories are searchable, tombstones left out."""
-        return self._memories.count("live")
+        return self._memories.count(self._memories.state("live"))
 
     def contents(self) -> dict[Key, int]:
         """Every searchable memory, of all organisations, with its version."""
-        return self._memories.versions(self._memories.state("live"), self._memories.count("live"))
+        live = self._memories.state("live")
+        return self._memories.versions(live, self._memories.count(live))
 
     def close(self) -> None:
         """Drop what is not committed and release the writers' threads."""

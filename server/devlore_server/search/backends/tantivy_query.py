@@ -121,15 +121,14 @@ def _as_rare_as_in(opened: Opened, seen: Query, found: Iterable[_Found]) -> tupl
 
     A word in more than `LEADING_POSTINGS` documents takes too long to count, and one more or less of them says little.
     """
-    searcher, total = opened.index.searcher(), opened.total()
-    kept, missing = list[_Found](), 0.0
+    total, kept, missing = opened.total(), list[_Found](), 0.0
     for one in found:
         if one.frequency > LEADING_POSTINGS:
             kept.append(one)
             continue
         word = Query.term_query(opened.schema, one.field, one.term, "basic")
-        both = Query.const_score_query(Query.boolean_query([(Occur.Must, seen), (Occur.Must, word)]), 1.0)
-        frequency = int(searcher.search(both, 1, count=True).count)  # type: ignore[attr-defined]  # missing from the stub
+        both = Query.boolean_query([(Occur.Must, seen), (Occur.Must, word)])
+        frequency = opened.count(Query.const_score_query(both, 1.0))
         share = _idf(total, frequency) / _idf(total, one.frequency)
         if frequency:
             kept.append(replace(one, worth=one.worth * share, boost=one.boost * share))

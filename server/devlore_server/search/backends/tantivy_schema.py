@@ -91,9 +91,9 @@ class Opened:
         searcher = self.index.searcher()
         return sum(searcher.doc_freq("state", state) for state in states or ("live", "gone"))
 
-    def count(self, state: str) -> int:
-        """How many documents are in a state."""
-        found = self.index.searcher().search(self.state(state), 1, count=True)
+    def count(self, query: Query) -> int:
+        """How many documents a query finds."""
+        found = self.index.searcher().search(query, 1, count=True)
         return int(found.count)  # type: ignore[attr-defined]  # missing from the stub
 
 
