@@ -1,9 +1,10 @@
 """What the gateway adds, and whether it holds: the hop, the rate limits, revocation, refreshing.
 
-``hop``: the same request straight to the memory service with a signed header, and through the gateway with a token, in
-turns. ``limits``: 2,000 takes at once from one account of 100, in four processes on one Redis; the time of a take; and
-requests through a gateway with limits beside one without. ``revocation``: see ``revoking.py``. ``refresh``: 32 parallel
-refreshes of one token, over and over; each must be let in, with the same successor.
+``hop``: the same request straight to the memory service with a signed header, through a bare hop (``bare_hop.py``),
+and through the gateway with a token, in turns. ``limits``: 2,000 takes at once from one account of 100, in four
+processes on one Redis; the time of a take; and requests through a gateway with limits beside one without.
+``revocation``: see ``revoking.py``. ``refresh``: 32 parallel refreshes of one token, over and over; each must be let
+in, with the same successor.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from uuid import UUID
 import httpx2
 import psutil
 
+import bare_hop
 import corpus
 import revoking
 import table
@@ -29,7 +31,7 @@ from devlore_server.kit.ids import new_id
 from devlore_server.kit.limit import Demand, Policy, RedisLimiter
 from devlore_server.kit.line import Line
 from interleaved import take_turns
-from roles import Role, Signed
+from roles import Role, Signed, running
 from split import Team, team
 from tests.people import Person
 
@@ -39,14 +41,21 @@ PARALLEL = 32
 
 
 def hop(team: Team, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Rows: one memory, a page of ten, a page of fifty; straight, through the gateway, and what that adds."""
+    """Rows: one memory, a page of ten, a page of fifty; what a bare hop adds to each, and what the gateway does."""
+    bare = Role(team.memory.home.parent / "bare", program=[str(Path(bare_hop.__file__))])
+    bare.settings |= {"memory_url": team.memory.url, "redis_url": team.redis.url}
+    with running(bare):
+        return _hops(team, bare, options)
+
+
+def _hops(team: Team, bare: Role, options: argparse.Namespace) -> list[dict[str, Any]]:
     person = team.owner.invite()
     ids = _filled(person, options.data)
     me = person.get("/v1/identity").json()
     who = Principal(
         UUID(person.organisation), UUID(person.id), frozenset(), frozenset(me["scopes"]), person.tokens["session_id"]
     )
-    straight, through = Signed(team.memory.url), Signed(team.limited.url)
+    straight, barely, through = Signed(team.memory.url), Signed(bare.url), Signed(team.limited.url)
     headers = {"Authorization": f"Bearer {person.tokens['access_token']}", "Host": team.host}
     targets = {
         "GET /v1/memories/{id}": [f"/v1/memories/{ids[n % len(ids)]}" for n in range(options.requests)],
@@ -57,16 +66,31 @@ def hop(team: Team, options: argparse.Namespace) -> list[dict[str, Any]]:
     for what, asked in targets.items():
         ways: dict[str, Callable[[str], float]] = {
             "straight": lambda target: straight.get(who, target)[0],
+            "bare": lambda target: barely.get(who, target)[0],
             "gateway": lambda target: through.ask(target, headers)[0],
         }
         take_turns(ways, asked[:50], rounds=1)
         used = _processor(team.limited)
         compared = take_turns(ways, asked, rounds=options.rounds)
         used = _processor(team.limited) - used
-        rows.append({"what": what} | _added(compared.all("gateway"), compared.all("straight"), "")
-                    | _added(compared.quiet("gateway"), compared.quiet("straight"), "quiet_")
-                    | {"gateway_cpu_ms": round(used / (len(asked) * options.rounds) * 1e3, 2)})  # fmt: skip
+        for column, times in (("all", compared.all), ("quiet", compared.quiet)):
+            rows.append({"what": what, "rounds": column} | _hop(times)
+                        | {"gateway_cpu_ms": round(used / (len(asked) * options.rounds) * 1e3, 2)})  # fmt: skip
     return rows
+
+
+def _hop(times: Callable[[str], list[float]]) -> dict[str, float]:
+    """p50 and p95 in milliseconds straight, what the bare hop and the gateway add, and gateway ÷ bare hop of that."""
+    found = {}
+    for share in (0.5, 0.95):
+        straight, bare, gateway = (table.percentile(times(way), share) * 1e3 for way in ("straight", "bare", "gateway"))
+        found |= {
+            f"p{share * 100:.0f}_straight_ms": round(straight, 2),
+            f"p{share * 100:.0f}_bare_added_ms": round(bare - straight, 2),
+            f"p{share * 100:.0f}_added_ms": round(gateway - straight, 2),
+            f"p{share * 100:.0f}_ratio": round((gateway - straight) / (bare - straight), 2),
+        }
+    return found
 
 
 def _added(more: Sequence[float], less: Sequence[float], name: str) -> dict[str, float]:
