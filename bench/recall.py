@@ -46,10 +46,11 @@ class Question:
 
 @dataclass(slots=True)
 class Corpus:
-    """A set: memories as drafts by (group, document id), and questions."""
+    """A set: memories as drafts by (group, document id), questions, and which document replaced which."""
 
     drafts: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     questions: list[Question] = field(default_factory=list)
+    replaced: dict[str, str] = field(default_factory=dict)
 
 
 Metric = Callable[[Sequence[str], Question], float | None]
@@ -156,6 +157,25 @@ def _collection(parts: tuple[Any, Any, Any], *, drop_itself: bool = False) -> Co
     return corpus
 
 
+def _in_force(data: ModuleType, *, title: bool) -> Corpus:
+    """The documents with the successors their headers name, asked about in the old ones' words or by their titles.
+
+    The answer is what holds now: the end of the successors, not the next of them.
+    """
+    documents, queries, grades = data.supersession()
+    corpus = _collection((documents, {}, {}))
+    corpus.replaced = {old: max(successors) for old, successors in grades.items()}
+    for old, text in queries.items():
+        asked = documents[old]["title"] if title else text
+        corpus.questions.append(Question("all", asked, dict.fromkeys(_ends(old, grades), 1)))
+    return corpus
+
+
+def _ends(document: str, successors: Mapping[str, Mapping[str, int]]) -> set[str]:
+    following = successors.get(document)
+    return {end for one in following for end in _ends(one, successors)} if following else {document}
+
+
 def _changelog(data: ModuleType) -> Corpus:
     commits, _, _ = data.swebench_issue2commit("pytest-dev/pytest", True)
     _, queries, grades = data.changelog2commit("pytest-dev/pytest")
@@ -178,6 +198,8 @@ SETS: Mapping[str, Set] = {
     "gitbugs": Set(lambda d: _collection(d.gitbugs("seamonkey"), drop_itself=True), [(*R10, 0.82)]),
     "cosqa": Set(lambda d: _collection(d.cosqa("dev")), [(*MRR, 0.50)]),
     "supersession": Set(lambda d: _collection(d.supersession(), drop_itself=True), [(*P1, 0.85), (*R10, None)]),
+    "in_force": Set(lambda d: _in_force(d, title=False), [(*P1, 0.85), (*R10, None)]),
+    "in_force_title": Set(lambda d: _in_force(d, title=True), [(*P1, 0.85), (*R10, None)]),
     "nfcorpus": Set(lambda d: _collection(d.nfcorpus()), [(*NDCG, None)]),
     "cacm": Set(lambda d: _collection(d.cacm()), [(*NDCG, None)]),
     "cranfield": Set(lambda d: _collection(d.cranfield()), [(*NDCG, None)]),
@@ -222,6 +244,13 @@ class Server:
                     sys.exit(f"{name}/{id} was refused: {item['problem']}")
                 known[item["id"]] = id
         return known
+
+    def supersede(self, replaced: Mapping[str, str], known: Mapping[str, str]) -> None:
+        """Say of each document which one replaced it, as a sync does from its header."""
+        ids = {document: id for id, document in known.items()}
+        for old, successor in replaced.items():
+            headers = {"If-Match": '"1"'}
+            self._json("POST", f"/v1/memories/{ids[old]}/supersede", json={"by": ids[successor]}, headers=headers)
 
     def wait(self, limit: float) -> float:
         """Wait until every index has caught up; return the seconds it took."""
@@ -354,6 +383,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server.refuse_if_used()
     corpora = {name: SETS[name].read(data) for name in names}
     known = {name: server.load(name, corpus.drafts) for name, corpus in corpora.items()}
+    for name, corpus in corpora.items() if not options.again else ():
+        server.supersede(corpus.replaced, known[name])
     took = server.wait(options.wait)
     print(f"{sum(map(len, known.values()))} memories, indexed {took:.0f} s after the last was stored", file=sys.stderr)
     show([row for name in names for row in measure(server, name, corpora[name], known[name])])

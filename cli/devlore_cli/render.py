@@ -67,6 +67,8 @@ def hit(screen: Screen, rank: int, found: SearchHit) -> None:
             before = "…" if mark.offset else ""
             after = "…" if mark.offset + len(mark.excerpt) < len(memory.body) else ""
             screen.line(f"    {before}{screen.marked(text, mark.spans)}{after}")
+    if found.instead_of is not None:
+        screen.line("    " + screen.style(f"in the place of: {one_line(found.instead_of.title)}", "yellow"))
     more = f" · {found.duplicates} more like it" if found.duplicates else ""
     screen.line("    " + screen.style(_about(memory) + more, "dim"))
 

@@ -122,6 +122,7 @@ def test_hits_are_shown_with_marks_reasons_and_what_is_missing(scripted: Scripte
     legs.append({"leg": "vector", "rank": None, "score": None, "contribution": 0.0})
     found["explanation"] = {"legs": legs, "factors": {"recency": 1.05}}
     found["duplicates"] = 2
+    found["instead_of"] = {"id": found["memory"]["id"], "title": "Pin\npsycopg2"}
     scripted.play(Reply(body=page | {"degraded": ["vector"]}))
     devlore.interactive = True
     shown = devlore("search", "psycopg", "--explain")
@@ -130,6 +131,7 @@ def test_hits_are_shown_with_marks_reasons_and_what_is_missing(scripted: Scripte
     plain = re.sub(r"\x1b\[[\d;]*m", "", shown.out)
     assert "lexical #1 (2.500) +0.5000 · vector – +0.0000 · recency ×1.050" in plain
     assert "superseded" in plain and "pinned" in plain and "2 more like it" in plain
+    assert "in the place of: Pin psycopg2\n" in plain
     assert "Answered without: vector" in shown.err
 
 

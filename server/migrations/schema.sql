@@ -903,7 +903,7 @@ $_$;
 
 ALTER FUNCTION search.near_duplicates(tenant uuid, of_model smallint, ids uuid[], threshold real, most integer, width integer) OWNER TO devlore_search;
 
-CREATE FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer) RETURNS TABLE(memory_id uuid, score real, ordinal smallint, starts integer, ends integer, exact boolean)
+CREATE FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer, superseded boolean DEFAULT false) RETURNS TABLE(memory_id uuid, score real, ordinal smallint, starts integer, ends integer, exact boolean)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'search'
     SET jit TO 'off'
@@ -937,13 +937,20 @@ BEGIN
                        true
                 FROM search.passage p
                 WHERE p.organisation_id = tenant AND p.model = of_model AND p.access = ANY (audiences)
-                  AND p.memory_id = ANY (chosen) AND (p.active OR NOT only_active)
+                  AND p.memory_id = ANY (chosen)
+                  AND (p.active OR NOT only_active OR superseded
+                       AND (SELECT s.status = 'superseded' FROM search.document s
+                            WHERE s.organisation_id = tenant AND s.model = of_model AND s.memory_id = p.memory_id))
                 ORDER BY p.embedding OPERATOR(public.<#>) target LIMIT most;
             RETURN;
         END IF;
         bounds := ' AND p.memory_id IN (' || bounds || ')';
     END IF;
-    IF only_active THEN
+    IF only_active AND superseded THEN
+        -- Hardly any passage is not active: the look-up is for those alone.
+        bounds := ' AND (p.active OR (SELECT s.status = ''superseded'' FROM search.document s'
+               || ' WHERE s.organisation_id = $4 AND s.model = $5 AND s.memory_id = p.memory_id))' || bounds;
+    ELSIF only_active THEN
         bounds := ' AND p.active' || bounds;
     END IF;
     RETURN QUERY EXECUTE
@@ -954,7 +961,7 @@ BEGIN
 END
 $_$;
 
-ALTER FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer) OWNER TO devlore_search;
+ALTER FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer, superseded boolean) OWNER TO devlore_search;
 
 CREATE FUNCTION search.reach(tenant uuid, audiences uuid[], of_model smallint, most integer) RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2170,8 +2177,8 @@ GRANT ALL ON FUNCTION search.drop_model(number smallint) TO devlore_app;
 REVOKE ALL ON FUNCTION search.near_duplicates(tenant uuid, of_model smallint, ids uuid[], threshold real, most integer, width integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION search.near_duplicates(tenant uuid, of_model smallint, ids uuid[], threshold real, most integer, width integer) TO devlore_app;
 
-REVOKE ALL ON FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer) TO devlore_app;
+REVOKE ALL ON FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer, superseded boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer, superseded boolean) TO devlore_app;
 
 REVOKE ALL ON FUNCTION search.reach(tenant uuid, audiences uuid[], of_model smallint, most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION search.reach(tenant uuid, audiences uuid[], of_model smallint, most integer) TO devlore_app;

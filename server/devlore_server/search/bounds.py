@@ -19,12 +19,16 @@ _HELD_ONCE = (Status.ACTIVE.value, Status.SUPERSEDED.value)
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Wanted and unwanted values; `phrases` and `excluded` texts, which only the lexical index can tell."""
+    """Wanted and unwanted values; `phrases` and `excluded` texts, which only the lexical index can tell.
+
+    With `leads`, what was superseded is looked among as well, and leads to what holds in its place.
+    """
 
     wanted: Filters
     unwanted: Filters = NO_FILTERS
     phrases: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    leads: bool = False
 
     @property
     def only_active(self) -> bool:
@@ -42,6 +46,10 @@ class Bounds:
             filters=self.wanted,
             without=self.unwanted,
         )
+
+    def searched(self) -> "Bounds":
+        """The bounds of what words are looked for in."""
+        return replace(self, wanted=replace(self.wanted, status=_HELD_ONCE)) if self.leads else self
 
     def vector_wanted(self) -> Filters:
         """The wanted values for the vector index, which knows `only_active` by itself."""
@@ -63,18 +71,24 @@ class Bounds:
 def combine(query: Query, request: SearchRequest, who: Principal) -> Bounds:
     """The bounds a query and the fields of its request come to together.
 
-    What holds now is shown unless a status is asked for; as of a moment, also what has been superseded since.
+    What holds now is shown unless a status is asked for; as of a moment, also what has been superseded since. Words
+    that match what was superseded lead to what holds now, but a phrase or an exclusion is of the hit itself.
     """
     wanted = {name: [*query.wanted.get(name, ()), *map(str, getattr(request, name, ()))] for name in VALUE_FIELDS}
     unwanted = {name: list(values) for name, values in query.unwanted.items()}
     as_of = query.as_of or request.as_of
-    if not wanted["status"] and "status" not in unwanted:
+    unasked = not wanted["status"] and "status" not in unwanted
+    if unasked:
         wanted["status"] = list(_ACTIVE if as_of is None else _HELD_ONCE)
     if "any" in wanted["status"]:
         wanted["status"] = []
     moments = (_latest(query.after, request.after), _earliest(query.before, request.before))
     return Bounds(
-        _filters(wanted, who, moments, as_of), _filters(unwanted, who), phrases=query.phrases, excluded=query.excluded
+        _filters(wanted, who, moments, as_of),
+        _filters(unwanted, who),
+        phrases=query.phrases,
+        excluded=query.excluded,
+        leads=unasked and as_of is None and bool(query.text.strip()) and not (query.phrases or query.excluded),
     )
 
 

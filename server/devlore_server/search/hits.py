@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import NamedTuple
 from uuid import UUID
 
 from prometheus_client import Counter
 
-from devlore.types import Count, Explanation, LegScore, Memory, SearchHit, Status
+from devlore.types import Count, Explanation, LegScore, Memory, Replaced, SearchHit, Status
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.telemetry import REGISTRY
 from devlore_server.kit.trusted import trusted
@@ -18,6 +19,7 @@ from devlore_server.search.highlight import Marker
 from devlore_server.search.legs import Answers
 from devlore_server.search.place import Listed, Place
 from devlore_server.search.rank import Ranked, Traits, adjust, collapse, fuse
+from devlore_server.search.successors import in_force
 
 BLOCK = 20
 """Candidates that are confirmed and ordered together. The same for every page, so that pages join without overlap."""
@@ -31,11 +33,19 @@ _COMPARED = 500
 _ROUNDING = 1e-6
 
 
+class Hit(NamedTuple):
+    """A ranked memory as its row has it; `replaced` is the one that matched, where that leads to it."""
+
+    ranked: Ranked
+    memory: Memory
+    replaced: Memory | None = None
+
+
 @dataclass(slots=True)
 class Shown:
     """The hits of one page, and the place to go on from; None at the end."""
 
-    hits: list[tuple[Ranked, Memory]]
+    hits: list[Hit]
     next: Place | None
 
 
@@ -54,33 +64,48 @@ async def _ranked(
     """Works block by block from the start, because a block's order and near-duplicates depend on those before it."""
     done = 0
     ordered: list[Ranked] = []
-    rows: dict[UUID, Memory] = {}
+    found: dict[UUID, Hit] = {}
     page: list[Ranked] = []
     while done < len(candidates) and len(page) <= limit:
         missing = len(place.shown) - len(ordered) + limit
         block = candidates[done : done + max(1, -(-missing // BLOCK)) * BLOCK]
         done += len(block)
-        confirmed = await _confirmed(memories, who, [hit.id for hit in block], bounds)
-        rows |= confirmed
+        confirmed = await _confirmed(memories, who, block, bounds)
         for start in range(0, len(block), BLOCK):
-            kept = [hit for hit in block[start : start + BLOCK] if hit.id in confirmed]
-            ordered += adjust(kept, {hit.id: _traits(confirmed[hit.id]) for hit in kept}, place.moment)
-        page = [hit for hit in collapse(ordered, _alike(rows)) if not place.was_shown(hit.id)]
+            fresh = _fresh(block[start : start + BLOCK], confirmed, found)
+            found |= fresh
+            traits = {id: _traits(hit.memory) for id, hit in fresh.items()}
+            ordered += adjust([hit.ranked for hit in fresh.values()], traits, place.moment)
+        texts = _alike({id: hit.memory for id, hit in found.items()})
+        page = [hit for hit in collapse(ordered, texts) if not place.was_shown(hit.id)]
     more = len(page) > limit or done < len(candidates)
     page = page[:limit]
-    return Shown([(hit, rows[hit.id]) for hit in page], place.after(hit.id for hit in page) if page and more else None)
+    return Shown(
+        [found[ranked.id]._replace(ranked=ranked) for ranked in page],
+        place.after(ranked.id for ranked in page) if page and more else None,
+    )
+
+
+def _fresh(block: Sequence[Ranked], confirmed: Mapping[UUID, Hit], found: Mapping[UUID, Hit]) -> dict[UUID, Hit]:
+    """The confirmed hits of a block in order, by memory; one that is found itself and led to has the better place."""
+    fresh: dict[UUID, Hit] = {}
+    for candidate in block:
+        hit = confirmed.get(candidate.id)
+        if hit is not None and hit.memory.id not in found:
+            fresh.setdefault(hit.memory.id, hit)
+    return fresh
 
 
 async def _listed(
     memories: Memories, who: Principal, listing: Sequence[Listed], bounds: Bounds, place: Place, limit: int
 ) -> Shown:
     """Without words: newest first, nothing to rank or collapse."""
-    rows = await _confirmed(memories, who, [id for _, id in listing], bounds)
+    rows = {memory.id: memory for memory in await _visible(memories, who, [id for _, id in listing], bounds)}
     kept = [one for one in listing if one[1] in rows]
     page = kept[:limit]
     # Everything may have been dropped: then the next page begins behind what was looked at.
     last = page[-1] if len(kept) > limit else listing[-1] if len(listing) > limit else None
-    hits = [(Ranked(id, 0.0, 0.0, ()), rows[id]) for _, id in page]
+    hits = [Hit(Ranked(id, 0.0, 0.0, ()), rows[id]) for _, id in page]
     return Shown(hits, replace(place, behind=last) if last else None)
 
 
@@ -102,20 +127,21 @@ def _alike(rows: Mapping[UUID, Memory]) -> dict[UUID, str]:
     return {id: f"{rows[id].title}\n{rows[id].body}" for id in alike}
 
 
-def hits(found: Sequence[tuple[Ranked, Memory]], marker: Marker, answers: Answers, explain: bool) -> list[SearchHit]:
+def hits(found: Sequence[Hit], marker: Marker, answers: Answers, explain: bool) -> list[SearchHit]:
     """Ranked rows as the language has them; rows were validated when they were written, so not again here."""
     return [
         trusted(
             SearchHit,
             {
                 "memory": memory,
+                "instead_of": Replaced.model_construct(id=replaced.id, title=replaced.title) if replaced else None,
                 "score": round(ranked.score, 6),
                 "highlights": marker.highlights(memory, answers.spans.get(memory.id)),
                 "duplicates": ranked.duplicates,
                 "explanation": _explanation(ranked, answers) if explain else None,
             },
         )
-        for ranked, memory in found
+        for ranked, memory, replaced in found
     ]
 
 
@@ -130,13 +156,30 @@ def facet_counts(answers: Answers) -> dict[str, list[Count]]:
     return counted
 
 
-async def _confirmed(memories: Memories, who: Principal, ids: list[UUID], bounds: Bounds) -> dict[UUID, Memory]:
+async def _confirmed(
+    memories: Memories, who: Principal, candidates: Sequence[Ranked], bounds: Bounds
+) -> dict[UUID, Hit]:
+    """What to show for each candidate, by its id: its own row, or that of what holds in its place."""
+    ranked = {candidate.id: candidate for candidate in candidates}
+    seen = await _visible(memories, who, list(ranked), bounds.searched())
+    shown = {memory.id: Hit(ranked[memory.id], memory) for memory in seen if bounds.admit(memory)}
+    replaced = [memory for memory in seen if memory.id not in shown]
+    successors = await in_force(memories, who, replaced) if replaced else {}
+    for memory in replaced:
+        successor = successors.get(memory.id)
+        if successor is not None and bounds.admit(successor):
+            led = ranked[memory.id]._replace(id=successor.id, matched=memory.id)
+            shown[memory.id] = Hit(led, successor, memory)
+    return shown
+
+
+async def _visible(memories: Memories, who: Principal, ids: list[UUID], bounds: Bounds) -> list[Memory]:
     """The rows among `ids` that the caller may see, as they are now."""
     found = await memories.visible(who, ids) if ids else []
     if missing := len(ids) - len(found):
         _DROPPED.inc(missing)
     # A row may have left the bounds since it was indexed; that is lag, not a leak.
-    return {memory.id: memory for memory in found if bounds.admit(memory)}
+    return [memory for memory in found if bounds.admit(memory)]
 
 
 def _traits(memory: Memory) -> Traits:

@@ -122,7 +122,7 @@ class Legs:
     async def _words(self, question: Question, answers: Answers) -> None:
         if not self._analyser.query(question.text):
             return  # signs only: no word to look for, and all memories would match
-        asked = question.bounds.lexical(question.who, question.text)
+        asked = question.bounds.searched().lexical(question.who, question.text)
         found = await self._replica.search(lambda index: index.search(asked, question.depth + 1))
         answers.arms += _word_arms(found, question)
 
@@ -136,7 +136,7 @@ class Legs:
     async def _meaning(self, question: Question, answers: Answers) -> None:
         model, vector = question.near or await self._models.query_vector(question.text)
         bounds = question.bounds
-        query = VectorQuery(vector, bounds.only_active, bounds.vector_wanted(), bounds.unwanted)
+        query = VectorQuery(vector, bounds.only_active, bounds.vector_wanted(), bounds.unwanted, bounds.leads)
         textual = bool(bounds.phrases or bounds.excluded)
         # Vectors know nothing of phrases: more are fetched, and the lexical index says which satisfy them.
         depth = question.depth * 4 if textual else question.depth + 1

@@ -75,7 +75,8 @@ class ArmScore:
 class Ranked(NamedTuple):
     """A memory in the fused order with everything that explains its place. `score` is relevance times the factors.
 
-    A tuple, as a hundred are made for each search and ten are shown.
+    `matched` is what the arms found where the hit stands in the place of another memory. A tuple, as a hundred are made
+    for each search and ten are shown.
     """
 
     id: UUID
@@ -84,11 +85,12 @@ class Ranked(NamedTuple):
     columns: Sequence["_Column"] = ()
     factors: Mapping[str, float] = MappingProxyType({})
     duplicates: int = 0
+    matched: UUID | None = None
 
     @property
     def arms(self) -> tuple[ArmScore, ...]:
         """What each arm said of it; their contributions add up to the relevance."""
-        return tuple(column.of(self.id) for column in self.columns)
+        return tuple(column.of(self.matched or self.id) for column in self.columns)
 
 
 class Traits(NamedTuple):
@@ -193,7 +195,8 @@ def _adjusted(hit: Ranked, traits: Traits | None, now: datetime) -> Ranked:
     for factor in factors.values():
         product *= factor
     bounded = min(1 + LARGEST_FACTOR, max(1 - LARGEST_FACTOR, product))
-    return Ranked(hit.id, hit.relevance * bounded, hit.relevance, hit.columns, factors, hit.duplicates)
+    score = hit.relevance * bounded
+    return Ranked(hit.id, score, hit.relevance, hit.columns, factors, hit.duplicates, hit.matched)
 
 
 class _Sketch:

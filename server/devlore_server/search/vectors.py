@@ -65,12 +65,16 @@ class VectorDocument:
 
 @dataclass(frozen=True, slots=True)
 class VectorQuery:
-    """The passages nearest to `vector` within bounds; `unwanted` values exclude."""
+    """The passages nearest to `vector` within bounds; `unwanted` values exclude.
+
+    `only_active` leaves out what no longer holds; with `superseded`, only what was invalidated.
+    """
 
     vector: Vectors
     only_active: bool = True
     wanted: Filters = NO_FILTERS
     unwanted: Filters = NO_FILTERS
+    superseded: bool = False
 
 
 class VectorMatch(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
@@ -57,10 +58,20 @@ class Explanation(Model):
     passage: tuple[int, int] | None = None
 
 
+class Replaced(Model):
+    """A superseded memory, by name."""
+
+    id: UUID
+    title: str
+
+
 class SearchHit(Model):
     """A found memory, fresh from its row."""
 
     memory: Memory
+    instead_of: Replaced | None = Field(
+        default=None, description="The superseded memory that matched, where this hit is what holds in its place."
+    )
     score: float
     highlights: list[Highlight]
     duplicates: int = Field(default=0, description="Near-duplicates collapsed into this hit.")

@@ -45,7 +45,7 @@ _REACH_ENTRIES = 10_000
 _PAGE = 5_000
 _NEAREST: LiteralString = (
     "SELECT memory_id, score, ordinal, starts, ends, exact"
-    " FROM search.nearest(%s, %s, %s::smallint, %s::public.halfvec, %s, %s, %s, %s, %s)"
+    " FROM search.nearest(%s, %s, %s::smallint, %s::public.halfvec, %s, %s, %s, %s, %s, %s)"
 )
 _REACH: LiteralString = "SELECT search.reach(%s, %s::uuid[], %s::smallint, %s) AS passages"
 _UPSERT: LiteralString = """
@@ -118,9 +118,9 @@ class PgVectors:
         width = model.dimension if many else None
         while True:
             # The function is told whose vectors it may read and needs no context: one statement, one round trip.
+            bounded = (query.only_active, wanted, unwanted, width, query.superseded)
             passages = await self._database.tuples(
-                _NEAREST,
-                (who.organisation, audiences, model.id, vector, fetch, query.only_active, wanted, unwanted, width),
+                _NEAREST, (who.organisation, audiences, model.id, vector, fetch, *bounded)
             )
             best = pooled_passages(passages)
             exact = passages[0][-1] if passages else width is None

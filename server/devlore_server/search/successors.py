@@ -1,0 +1,27 @@
+"""Owns the way from a memory that was superseded to the one that holds in its place."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from devlore.types import Memory, Status
+from devlore_server.kit.auth import Principal
+from devlore_server.ports import Memories
+
+HOPS = 8
+"""Successors followed one after another; through memories that somebody may not see, they can close a circle."""
+
+
+async def in_force(memories: Memories, who: Principal, replaced: Iterable[Memory]) -> dict[UUID, Memory]:
+    """What holds in the place of each memory of `replaced`, by that one's id.
+
+    A memory is left out where its successors lead to nothing active, or through what `who` may not see.
+    """
+    ends = {memory.id: memory for memory in replaced}
+    for _ in range(HOPS):
+        following = {end.superseded_by for end in ends.values() if end.superseded_by is not None}
+        if not following:
+            break
+        seen = {memory.id: memory for memory in await memories.visible(who, sorted(following))}
+        stepped = {id: seen.get(end.superseded_by) if end.superseded_by else end for id, end in ends.items()}
+        ends = {id: end for id, end in stepped.items() if end is not None}
+    return {id: end for id, end in ends.items() if end.status is Status.ACTIVE}
