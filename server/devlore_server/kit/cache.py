@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from redis.exceptions import RedisError
 
 from devlore.problems import Unavailable
 from devlore_server.kit.auth import NIL
-from devlore_server.kit.line import Line
+from devlore_server.kit.line import Line, Reply, Word
 
 _log = structlog.get_logger("devlore.cache")
 
@@ -150,51 +151,51 @@ class RedisCache:
 
     def __init__(self, line: Line) -> None:
         self._line = line
+        self._away = False
 
     async def get(self, key: Key) -> bytes | None:
         try:
             return await self.read(key)
-        except Unavailable as error:
-            _log.warning("cache_away", error=type(error.__cause__).__name__)
+        except Unavailable:
             return None
 
     async def read(self, key: Key) -> bytes | None:
-        try:
-            return _bytes(await self._line.ask("GET", _checked(key)))
-        except (RedisError, OSError) as error:
-            raise Unavailable("The cache does not answer.") from error
+        return _bytes(await self._ask("GET", _checked(key)))
 
     async def put(self, key: Key, value: bytes, ttl: float) -> None:
         milliseconds = int(ttl * 1_000)
-        try:
+        with suppress(Unavailable):
             if milliseconds > 0:
-                await self._line.ask("SET", _checked(key), value, "PX", milliseconds)
+                await self._ask("SET", _checked(key), value, "PX", milliseconds)
             else:
-                await self._line.ask("DEL", _checked(key))
-        except (RedisError, OSError) as error:
-            _log.warning("cache_away", error=type(error).__name__)
+                await self._ask("DEL", _checked(key))
 
     async def claim(self, key: Key, ttl: float) -> bool:
-        try:
-            return await self._line.ask("SET", _checked(key), b"", "PX", int(ttl * 1_000), "NX") is not None
-        except (RedisError, OSError) as error:
-            raise Unavailable("The cache does not answer.") from error
+        return await self._ask("SET", _checked(key), b"", "PX", int(ttl * 1_000), "NX") is not None
 
     async def pop(self, key: Key) -> bytes | None:
-        try:
-            return _bytes(await self._line.ask("GETDEL", _checked(key)))
-        except (RedisError, OSError) as error:
-            raise Unavailable("The cache does not answer.") from error
+        return _bytes(await self._ask("GETDEL", _checked(key)))
 
     async def drop(self, *keys: Key) -> None:
-        try:
-            if keys:
-                await self._line.ask("DEL", *map(_checked, keys))
-        except (RedisError, OSError) as error:
-            raise Unavailable("The cache does not answer.") from error
+        if keys:
+            await self._ask("DEL", *map(_checked, keys))
 
     async def ping(self) -> None:
         await self._line.ping()
+
+    async def _ask(self, *words: Word) -> Reply:
+        """What Redis answers; its being away is logged when it begins and when it ends, not at every question."""
+        try:
+            reply = await self._line.ask(*words)
+        except (RedisError, OSError) as error:
+            if not self._away:
+                _log.warning("cache_away", error=type(error).__name__)
+            self._away = True
+            raise Unavailable("The cache does not answer.") from error
+        if self._away:
+            _log.info("cache_back")
+        self._away = False
+        return reply
 
 
 def connect(url: str, *, connections: int = 32, patience: float = 0.5) -> Redis:

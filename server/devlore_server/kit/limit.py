@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -202,10 +203,8 @@ class RedisLimiter:
         if not demands:
             return
         arguments = [demand.cost * demand.policy.interval for demand in demands]
-        try:
+        with suppress(RedisError, OSError):
             await self._run(_GIVE_BACK, demands, arguments)
-        except (RedisError, OSError) as error:
-            _log.warning("shared_limits_away", error=type(error).__name__)
 
     async def ping(self) -> None:
         await self._line.ping()
@@ -223,25 +222,26 @@ class RedisLimiter:
 class FallbackLimiter:
     """The shared accounts; while they are away this process's own (each gateway then allows a quota: never open)."""
 
-    def __init__(self, shared: Limiter, own: Limiter, *, pause: float = 1.0) -> None:
+    def __init__(self, shared: Limiter, own: Limiter) -> None:
         self._shared = shared
         self._own = own
-        self._pause = pause
-        self._away_until = 0.0
+        self._away = False
 
     async def take(self, demands: Sequence[Demand]) -> list[Verdict]:
-        # After a failure the shared side is left alone for a moment: each request must not wait for a timeout.
-        if time.monotonic() >= self._away_until:
-            try:
-                return await self._shared.take(demands)
-            except (RedisError, OSError) as error:
-                self._away_until = time.monotonic() + self._pause
+        try:
+            verdicts = await self._shared.take(demands)
+        except (RedisError, OSError) as error:
+            if not self._away:
                 _log.warning("shared_limits_away", error=type(error).__name__)
-        return await self._own.take(demands)
+            self._away = True
+            return await self._own.take(demands)
+        if self._away:
+            _log.info("shared_limits_back")
+        self._away = False
+        return verdicts
 
     async def give_back(self, demands: Sequence[Demand]) -> None:
-        away = time.monotonic() < self._away_until
-        await (self._own if away else self._shared).give_back(demands)
+        await (self._own if self._away else self._shared).give_back(demands)
 
     async def ping(self) -> None:
         await self._shared.ping()

@@ -7,37 +7,63 @@ This speaks RESP2 (https://redis.io/docs/latest/develop/reference/protocol-spec/
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import cast
 
 from redis.asyncio import Connection, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import InvalidResponse, ResponseError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
+
+PAUSE = 1.0
+"""Seconds Redis is left alone after it failed: nobody else waits for one that hangs."""
 
 Word = str | bytes | int
 Reply = bytes | int | list["Reply"] | ResponseError | None
 """What Redis answers; an error inside a list is an item of it."""
 
 
-class Line:
-    """Commands to the Redis that ``redis`` is configured for; one that broke is opened anew by the next."""
+class LeftAlone(ConnectionError):
+    """Redis was not asked: it failed less than ``PAUSE`` ago, or somebody is finding out whether it is back."""
 
-    def __init__(self, redis: Redis) -> None:
+
+class Line:
+    """Commands to the Redis that ``redis`` is configured for; a connection that ended is opened anew by the next.
+
+    Once Redis failed, it is left alone for ``PAUSE``; then one command goes through, and its answer lets in the rest.
+    ``clock`` counts seconds and never goes back.
+    """
+
+    def __init__(self, redis: Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
         # Address, credentials and TLS as redis-py reads them from the URL.
         self._target: AbstractConnection = redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         self._opening: asyncio.Task[_Talk] | None = None
         self._talk: _Talk | None = None
+        self._clock = clock
+        self._away_until: float | None = None
+        self._probing = False
 
     async def ask(self, *words: Word) -> Reply:
         """What Redis answers to a command.
 
         Raises ``RedisError`` for what it refuses, and ``OSError`` when it is away or silent for as long as the client
-        has patience: then nobody knows whether the command was carried out.
+        has patience: then nobody knows whether the command was carried out, unless it was ``LeftAlone``.
         """
-        talk = self._talk
-        if talk is None or talk.over:
-            talk = await self._opened()
-        reply = await talk.ask(words)
+        probe = self._away_until is not None and self._claim_probe(self._away_until)
+        try:
+            talk = self._talk
+            if talk is None or talk.over:
+                talk = await self._opened()
+            reply = await talk.ask(words)
+        except (OSError, RedisError):  # an answer is returned; what is raised here is that there is none to be had
+            self._away_until = self._clock() + PAUSE
+            raise
+        finally:
+            # Also of a caller who gave up: then the next one finds out.
+            if probe:
+                self._probing = False
+        self._away_until = None
         if isinstance(reply, ResponseError):
             raise reply
         return reply
@@ -52,6 +78,13 @@ class Line:
             self._opening.cancel()
         if self._talk is not None:
             self._talk.end(ConnectionError("closed"))
+
+    def _claim_probe(self, away_until: float) -> bool:
+        """Raises ``LeftAlone`` unless the caller is the one who may find out whether Redis is back."""
+        if self._probing or self._clock() < away_until:
+            raise LeftAlone("Redis failed a moment ago and is left alone")
+        self._probing = True
+        return True
 
     async def _opened(self) -> _Talk:
         """The connection all who wait for one share: while Redis is away they learn so together."""

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import secrets
-import time
 from functools import lru_cache
 from uuid import UUID
-
-import structlog
 
 from devlore.problems import Unavailable
 from devlore_server.kit.cache import Cache, Key, tenant_key
 
 KEPT = 60.0
 """Seconds a mark lives: far longer than anybody remembers a standing (2 s)."""
-
-_PAUSE = 1.0
-_log = structlog.get_logger("devlore.revocation")
 
 
 class Revocations:
@@ -29,7 +23,6 @@ class Revocations:
 
     def __init__(self, cache: Cache | None) -> None:
         self._cache = cache
-        self._away_until = 0.0
 
     async def changed(self, organisation: UUID, person: UUID) -> None:
         """Say that a session or key of the person, their role or their teams changed; call it after the commit.
@@ -44,15 +37,9 @@ class Revocations:
 
         Raises ``Unavailable`` when nobody can tell: then nothing remembered may be used.
         """
-        # After a failure the cache is left alone for a moment: each request must not wait for a timeout.
-        if self._cache is None or time.monotonic() < self._away_until:
-            raise Unavailable("The cache does not answer.")
-        try:
-            return await self._cache.read(_key(organisation, person)) or b""
-        except Unavailable:
-            self._away_until = time.monotonic() + _PAUSE
-            _log.warning("revocations_away")
-            raise
+        if self._cache is None:
+            raise Unavailable("Nothing is shared.")
+        return await self._cache.read(_key(organisation, person)) or b""
 
 
 @lru_cache(maxsize=4096)

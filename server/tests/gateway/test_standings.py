@@ -18,6 +18,7 @@ from devlore_server.kit.line import Line
 from devlore_server.kit.revocation import Revocations
 from devlore_server.ports import Standing
 from tests.instance import own_redis
+from tests.kit import hanging
 
 ORGANISATION, PERSON = UUID(int=7), UUID(int=8)
 WHOSE: Whose = (ORGANISATION, PERSON)
@@ -183,5 +184,28 @@ async def test_what_was_remembered_is_not_used_once_redis_is_away() -> None:
         process.kill()
         process.wait()
         desk.answer = None
+        assert await standings.of("token", desk.ask, WHOSE) is None
+        line.close()
+
+
+async def test_while_redis_hangs_every_request_asks_and_one_a_second_waits() -> None:
+    clock = hanging.Clock()
+    with own_redis() as (url, process):
+        line = Line(connect(url, patience=1), clock=clock)
+        desk, revocations = Desk(), Revocations(RedisCache(line))
+        standings = Standings(revocations)
+        await standings.of("token", desk.ask, WHOSE)
+        with hanging.hanging(process):
+            for _ in range(2):
+                for _ in range(10):
+                    assert await standings.of("token", desk.ask, WHOSE) == desk.answer
+                clock.pause()
+        assert desk.asked == 21
+        await standings.of("token", desk.ask, WHOSE)
+        await standings.of("token", desk.ask, WHOSE)
+        assert desk.asked == 22, "remembered again"
+        assert hanging.connections(url) == 3, "before it hung, while it did, and now"
+        desk.answer = None
+        await revocations.changed(*WHOSE)
         assert await standings.of("token", desk.ask, WHOSE) is None
         line.close()

@@ -7,11 +7,14 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from devlore.problems import Unavailable
 from devlore_server.kit.auth import NIL
 from devlore_server.kit.cache import Key, LocalCache, RedisCache, connect, tenant_key
-from devlore_server.kit.line import Line
+from devlore_server.kit.line import LeftAlone, Line
+from tests.instance import own_redis
+from tests.kit.hanging import Clock, connections, hanging
 
 ORGANISATION = UUID(int=7)
 
@@ -102,3 +105,26 @@ async def test_a_cache_that_is_away_misses_and_does_not_promise() -> None:
         await cache.drop(key("a"))
     with pytest.raises(Exception, match=r"\S"):
         await cache.ping()
+
+
+async def test_a_cache_that_hangs_is_waited_for_once_a_second_not_at_each_look() -> None:
+    clock = Clock()
+    with own_redis() as (url, process), capture_logs() as lines:
+        line = Line(connect(url, patience=1), clock=clock)
+        cache = RedisCache(line)
+        await cache.put(key("a"), b"x", 60)
+        with hanging(process):
+            for _ in range(2):
+                assert await cache.get(key("a")) is None
+                for _ in range(10):
+                    with pytest.raises(Unavailable) as refused:
+                        await cache.read(key("a"))
+                    assert isinstance(refused.value.__cause__, LeftAlone)
+                    with pytest.raises(Unavailable):
+                        await cache.claim(key("b"), 60)
+                clock.pause()
+        assert await cache.get(key("a")) == b"x"
+        assert await cache.claim(key("b"), 60)
+        assert connections(url) == 3
+        assert [line["event"] for line in lines] == ["cache_away", "cache_back"]
+        line.close()

@@ -22,6 +22,7 @@ from redis.exceptions import InvalidResponse, ResponseError
 from devlore_server.kit.cache import connect
 from devlore_server.kit.line import IncompleteError, Line, packed, parsed
 from tests.instance import free_port
+from tests.kit.hanging import Clock, until_it_listens
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -34,10 +35,11 @@ async def line(redis_url: str) -> AsyncIterator[Line]:
 
 
 @asynccontextmanager
-async def served(handle: Handle, *, patience: float = 10) -> AsyncIterator[Line]:
+async def served(handle: Handle, *, patience: float = 10, clock: Clock | None = None) -> AsyncIterator[Line]:
     """A line to a Redis that is ``handle``."""
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    line = Line(connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", patience=patience))
+    url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    line = Line(connect(url, patience=patience), clock=clock or Clock())
     try:
         yield line
     finally:
@@ -124,7 +126,7 @@ async def test_giving_up_while_it_opens_does_not_stop_the_others(line: Line) -> 
 
 
 async def test_a_connection_that_ends_fails_those_who_wait_and_is_opened_anew() -> None:
-    connections = 0
+    connections, clock = 0, Clock()
 
     async def redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
@@ -136,9 +138,10 @@ async def test_a_connection_that_ends_fails_those_who_wait_and_is_opened_anew() 
         writer.write(b"+PONG\r\n")
         await _end(writer)
 
-    async with served(redis) as line:
+    async with served(redis, clock=clock) as line:
         failed = await asyncio.gather(*(line.ping() for _ in range(3)), return_exceptions=True)
         assert [isinstance(error, OSError) for error in failed] == [True] * 3
+        clock.pause()
         for _ in range(2):  # the second one finds the connection closed while nobody used it
             await line.ping()
             await asyncio.sleep(0.05)
@@ -169,18 +172,18 @@ async def test_patience_is_for_each_question_not_for_the_connection() -> None:
 
 @pytest.mark.parametrize("nonsense", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b":x\r\n", b"+PONG\r\n+ONE TOO MANY\r\n"])
 async def test_what_is_no_answer_ends_the_connection(nonsense: bytes) -> None:
-    answers = [nonsense, b"+PONG\r\n"]
+    answers, clock = [nonsense, b"+PONG\r\n"], Clock()
 
     async def redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(65_536):
             writer.write(answers.pop(0))
         writer.close()
 
-    async with served(redis) as line:
+    async with served(redis, clock=clock) as line:
         try:
             await line.ping()
         except InvalidResponse:
-            pass
+            clock.pause()
         else:
             await asyncio.sleep(0.05)
         await line.ping()
@@ -217,17 +220,6 @@ def own_redis(*options: str) -> Iterator[None]:
         process.wait()
 
 
-async def until_it_answers(line: Line) -> None:
-    for _ in range(200):
-        try:
-            await line.ping()
-        except OSError:
-            await asyncio.sleep(0.05)
-        else:
-            return
-    pytest.fail("Redis did not start")
-
-
 async def test_a_password_and_a_database_are_those_of_the_address() -> None:
     port = free_port()
     lines = {
@@ -240,7 +232,7 @@ async def test_a_password_and_a_database_are_those_of_the_address() -> None:
         )
     }
     with own_redis("--port", str(port), "--requirepass", "s ecret"):
-        await until_it_answers(lines["first"])
+        await until_it_listens(f"redis://:s%20ecret@127.0.0.1:{port}")
         await lines["first"].ask("SET", "k", "zero")
         assert await lines["second"].ask("GET", "k") is None
         for name in ("wrong", "none"):
@@ -253,11 +245,12 @@ async def test_a_password_and_a_database_are_those_of_the_address() -> None:
 async def test_rediss_is_tls_and_checks_whom_it_speaks_to(tmp_path: Path) -> None:
     certificate, key = _certificate(tmp_path)
     port = free_port()
-    trusting = Line(connect(f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificate}", patience=10))
+    trusted = f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificate}"
+    trusting = Line(connect(trusted, patience=10))
     wary = Line(connect(f"rediss://127.0.0.1:{port}", patience=10))
     tls = ["--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
     with own_redis("--port", "0", *tls, "--tls-auth-clients", "no"):
-        await until_it_answers(trusting)
+        await until_it_listens(trusted)
         assert await trusting.ask("ECHO", "x") == b"x"
         with pytest.raises(ssl.SSLError):
             await wary.ping()

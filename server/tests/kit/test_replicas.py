@@ -11,12 +11,13 @@ import pytest
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from devlore.problems import Unavailable
 from devlore_server.kit.auth import HEADER, LIFETIME, SKEW, Caller, Principal, Visitor, sign
 from devlore_server.kit.cache import Cache, Key, LocalCache, RedisCache, connect
 from devlore_server.kit.clock import utc_now
 from devlore_server.kit.http import SignedCallers
 from devlore_server.kit.line import Line
+from tests.instance import own_redis
+from tests.kit.hanging import Clock, connections, hanging
 
 SECRET = b"the secret of the gateway and its services"
 PATH = "/v1/memories"
@@ -75,13 +76,21 @@ async def test_what_only_reads_asks_nobody(who: Principal) -> None:
     assert await ask(one, header(who)) == 200 and cache.claims == 1
 
 
-async def test_while_redis_is_away_each_replica_takes_it_once(who: Principal) -> None:
-    cache = _Counted(away=True)
-    one, two = replica(cache), replica(cache)
-    taken = header(who)
-    assert [await ask(service, taken) for service in (one, two, one, two)] == [200, 200, 401, 401]
-    assert await ask(one, header(who)) == 200
-    assert cache.claims == 2, "and does not wait for it at every request"
+async def test_while_redis_hangs_each_replica_takes_it_once_and_waits_once_a_second(who: Principal) -> None:
+    clock = Clock()
+    with own_redis() as (url, process):
+        lines = [Line(connect(url, patience=1), clock=clock) for _ in range(2)]
+        one, two = (replica(RedisCache(line)) for line in lines)
+        with hanging(process):
+            taken = header(who)
+            assert [await ask(service, taken) for service in (one, two, one, two)] == [200, 200, 401, 401]
+            assert [await ask(one, header(who)) for _ in range(10)] == [200] * 10
+        assert connections(url) == 2, "one of each replica, whatever was asked of it"
+        clock.pause()
+        taken = header(who)
+        assert [await ask(service, taken) for service in (one, two)] == [200, 401], "it is back"
+        for line in lines:
+            line.close()
 
 
 async def test_a_claim_outlives_the_header(shared: Cache, who: Principal) -> None:
@@ -91,13 +100,10 @@ async def test_a_claim_outlives_the_header(shared: Cache, who: Principal) -> Non
 
 
 class _Counted(LocalCache):
-    def __init__(self, *, away: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.claims = 0
-        self.away = away
 
     async def claim(self, key: Key, ttl: float) -> bool:
         self.claims += 1
-        if self.away:
-            raise Unavailable
         return await super().claim(key, ttl)

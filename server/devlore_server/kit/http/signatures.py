@@ -18,7 +18,6 @@ UNSIGNED = frozenset({"/healthz", "/readyz", "/metrics"})
 """What anybody who reaches the port may ask."""
 _NAME = HEADER.encode()
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_PAUSE = 1.0
 
 
 def target_of(scope: Scope) -> bytes:
@@ -51,7 +50,6 @@ class SignedCallers:
         self._reads = frozenset(reads)
         self._clock = clock
         self._seen = Nonces(clock)
-        self._away_until = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in UNSIGNED:
@@ -76,16 +74,12 @@ class SignedCallers:
         return found
 
     async def _check_unseen(self, found: Forwarded) -> None:
-        # After a failure the cache is left alone for a moment: each request must not wait for a timeout. Meanwhile
-        # every replica takes a header once.
-        now = self._clock().timestamp()
-        if self._shared is None or now < self._away_until:
+        if self._shared is None:
             return
         try:
             unseen = await self._shared.claim(_key(found), LIFETIME + SKEW)
         except Unavailable:
-            self._away_until = now + _PAUSE
-            return
+            return  # while it is away, every replica takes a header once
         if not unseen:
             raise Unauthenticated
 
