@@ -29,7 +29,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "tags": ("listing:tags", "List tags with their counts."),
     },
     "Change": {
-        "edit": ("edit:edit", "Change a memory, in $EDITOR or by options."),
+        "edit": ("edit:edit", "Change a memory in $EDITOR, or several by options."),
         "history": ("history:history", "List the versions of a memory."),
         "diff": ("history:diff", "Show what changed between two versions."),
         "restore": ("history:restore", "Bring back a deleted memory or an older version."),

@@ -106,6 +106,26 @@ class Session:
         if not self.ask(question):
             raise click.Abort
 
+    def agreed_if_watched(self, question: str) -> None:
+        """Go on unless the person at the terminal says no: asked there, too, while stdin brings something else."""
+        if sys.stdin.isatty():
+            agreed = self.ask(question)
+        elif self.err.terminal:
+            agreed = self._answered_at_terminal(question)
+        else:
+            return
+        if not agreed:
+            raise click.Abort
+
+    def _answered_at_terminal(self, question: str) -> bool:
+        try:
+            terminal = open("/dev/tty", encoding="utf-8")  # noqa: SIM115 - closed below
+        except OSError as error:
+            raise Failure("This needs a yes.", "Add --yes.", EXIT_USAGE) from error
+        with terminal:
+            self.err.raw(f"{question} [y/N]: ")
+            return terminal.readline().strip().lower() in ("y", "yes")
+
     def secret(self, question: str) -> str:
         """A password: typed without being shown, or the next line of stdin."""
         if sys.stdin.isatty():

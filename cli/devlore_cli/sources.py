@@ -140,6 +140,8 @@ def _draft(value: dict[str, Any], where: str, external_id: str, size: int, extra
         return Bad(where, "neither a title nor a body")
     if extra.get("project") and not fields.get("project"):
         fields["project"] = extra["project"]
+    if fields.get("privacy") is None and fields.get("team_id") is None:
+        fields |= extra.get("sharing", {})
     if extra.get("tags"):
         fields["tags"] = list(dict.fromkeys([*(fields.get("tags") or []), *extra["tags"]]))
     fields.setdefault("source", {"connector": "import", "external_id": external_id[:1_000]})

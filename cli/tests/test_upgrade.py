@@ -77,6 +77,11 @@ def test_from_one_person_to_a_team(machine: Machine) -> None:
     machine("login", "--email", "ada@example.org", stdin=PASSWORD)
     mine = json.loads(machine("show", remembered["id"], "--json").stdout)
     assert (mine["title"], mine["created_by"]) == ("From before", remembered["created_by"])
+    assert mine["privacy"] == "private", "and is shared in one go"
+    assert "devlore edit - --team NAME" in shown.stderr
+    everything = machine("list", "--all", "--json").stdout
+    assert machine("edit", "-", "--privacy", "public", stdin=everything).stdout == "1 changed\n"
+    assert json.loads(machine("show", remembered["id"], "--json").stdout)["privacy"] == "public"
     doctor = machine("doctor")
     assert "✗" not in doctor.stdout
     # That is for whoever runs the instance, of which somebody may own one of many organisations.

@@ -11,7 +11,7 @@ import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,12 +41,21 @@ class NotUp(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A program to keep running: its command, the variables it gets, and how long it may take to end."""
+    """A program to keep running: its command, the variables it gets, and how long it may take to end.
+
+    What it says goes to the file ``log``, else where ours goes.
+    """
 
     name: str
     command: list[str]
     environment: dict[str, str]
     patience: float
+    log: Path | None = None
+
+    @property
+    def words(self) -> str:
+        """Where to read what it said."""
+        return "above" if self.log is None else f"in {self.log}"
 
 
 @dataclass(slots=True)
@@ -67,6 +76,7 @@ async def run_team(settings: Settings, organisation: str, say: Callable[[str], N
     addresses = _addresses(settings)
     await _until_free(settings, say)
     _check_ports(addresses)
+    say(f"Starting on {settings.home}, a process per role. This takes a moment, the first time more.")
     async with AsyncExitStack() as stack:
         group = await _group(stack)
         redis_url = await _redis(settings, stack, group)
@@ -94,13 +104,17 @@ def _addresses(settings: Settings) -> dict[Role, str]:
 
 
 def _shared(settings: Settings, addresses: Mapping[Role, str], redis_url: str) -> dict[str, str]:
-    """The variables of every process: those of this one, and what makes them one instance."""
+    """The variables of every process: those of this one, and what makes them one instance.
+
+    Whoever watches sees what goes wrong; the rest only where a level was chosen.
+    """
     made = {
         "TIER": "team",
         "HOME": str(settings.home),
         "PUBLIC_URL": settings.origin,
         "REDIS_URL": redis_url,
         "SECRET": settings.key().decode(),
+        "LOG_LEVEL": settings.log_level if "log_level" in settings.model_fields_set else "warning",
         "DATABASE_CONNECTIONS": str(min(settings.database_connections, CONNECTIONS)),
         **{f"{role.upper()}_URL": url for role, url in addresses.items() if role not in ("gateway", "worker")},
     }
@@ -129,12 +143,15 @@ async def _redis(settings: Settings, stack: AsyncExitStack, group: int) -> str:
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     answers = folder / "redis.sock"
     options = ["--port", "0", "--unixsocket", str(answers), "--save", "", "--appendonly", "no", "--dir", str(folder)]
-    kept = await _keep(Part("redis", [program, *options, "--loglevel", "warning"], dict(os.environ), 5.0), stack, group)
+    said = settings.home / "redis.log"
+    said.unlink(missing_ok=True)
+    part = Part("redis", [program, *options, "--loglevel", "warning"], dict(os.environ), 5.0, said)
+    kept = await _keep(part, stack, group)
     deadline = time.monotonic() + 10
     while not answers.exists():
         _check_runs(kept)
         if time.monotonic() > deadline:
-            raise NotUp("redis-server did not start; what it says is above.")
+            raise NotUp(f"redis-server does not answer; what it says is {part.words}.")
         await asyncio.sleep(0.02)
     kept.is_up = True
     return f"unix://{answers}"
@@ -212,7 +229,10 @@ async def _keep_running(kept: Kept, group: int) -> None:
 
 
 async def _spawn(part: Part, group: int) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(*part.command, env=part.environment, process_group=group)
+    with part.log.open("ab") if part.log is not None else nullcontext() as said:
+        return await asyncio.create_subprocess_exec(
+            *part.command, env=part.environment, process_group=group, stdout=said, stderr=said
+        )
 
 
 async def _end(part: Part, process: asyncio.subprocess.Process) -> None:
@@ -247,4 +267,4 @@ async def _until_ready(kept: Kept, address: str) -> None:
 def _check_runs(kept: Kept) -> None:
     """Raise NotUp for a part that ended before it was up."""
     if kept.process.returncode is not None:
-        raise NotUp(f"{kept.part.name} ended before it was ready; what it said is above.")
+        raise NotUp(f"{kept.part.name} ended before it was ready; what it said is {kept.part.words}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import httpx2
 import psycopg
 import pytest
 
+from devlore_server import __version__
 from devlore_server.app import AlreadyRunning, application, prepared
 from devlore_server.app.process import ensure_guarded
 from devlore_server.gateway.hosts import NotLoopback
@@ -33,11 +35,33 @@ async def test_one_process_answers_with_everything(server: str) -> None:
 
 async def test_unknown_paths_and_methods_are_problems(server: str) -> None:
     async with httpx2.AsyncClient(base_url=server, trust_env=False) as api:
-        for path in ("/", "/v1", "/internal/memories/count", "/docs"):
+        for path in ("/v1", "/internal/memories/count", "/docs"):
             answer = await api.get(path)
             assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
         wrong = await api.delete("/v1/memories")
         assert (wrong.status_code, wrong.json()["code"]) == (405, "method-not-allowed")
+
+
+async def test_the_bare_address_says_where_to_go_on(server: str) -> None:
+    async with httpx2.AsyncClient(base_url=server, trust_env=False) as api:
+        answer = await api.get("/", headers={"Accept": "text/html"})
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+        assert answer.text.startswith(f"Devlore {__version__}\n") and "devlore search" in answer.text
+        named = re.findall(r"/[a-z]\S+", answer.text)
+        assert len(named) == 3
+        assert {(await api.get(path)).status_code for path in named} == {200}
+        assert (await api.post("/", json={})).status_code == 405
+        assert (await api.get("/", headers={"Host": "attacker.example"})).status_code == 421
+
+
+async def test_where_people_sign_in_the_bare_address_leads_them_there(team_server: str) -> None:
+    async with httpx2.AsyncClient(base_url=team_server, trust_env=False) as api:
+        answer = await api.get("/")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/account")
+        arrived = await api.get("/", follow_redirects=True)
+        assert (arrived.status_code, arrived.url.path) == (200, "/account")
+        assert arrived.headers["content-type"] == "text/html; charset=utf-8"
+        assert (await api.get("/", headers={"Host": "attacker.example"})).status_code == 421
 
 
 async def test_another_host_is_refused_whoever_asks(server: str) -> None:

@@ -26,6 +26,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 SCOPELESS = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/instance"}
 """Whoever watches or looks for the server asks these, before anybody is known."""
 PUBLIC = {
+    "GET /",
     "POST /v1/sessions",
     "POST /v1/sessions/refresh",
     "POST /v1/sessions/passkey/options",

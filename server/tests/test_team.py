@@ -33,11 +33,11 @@ class Run:
         self._output = home / "team.log"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, patience: float = 150) -> None:
+    def start(self, patience: float = 150, **settings: str) -> None:
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "devlore_server", "team", "--organisation", "Acme"],
-                env=self.environment(),
+                env=self.environment() | settings,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -50,7 +50,7 @@ class Run:
 
     def environment(self, shutdown_seconds: int = 10) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("DEVLORE_")}
-        chosen = {"HOME": self.home, "PORT": self.port, "LOG_LEVEL": "warning", "SHUTDOWN_SECONDS": shutdown_seconds}
+        chosen = {"HOME": self.home, "PORT": self.port, "SHUTDOWN_SECONDS": shutdown_seconds}
         return kept | {f"DEVLORE_{name}": str(value) for name, value in chosen.items()}
 
     @property
@@ -114,7 +114,13 @@ def run() -> Iterator[Run]:
 
 def test_a_team_comes_up_heals_and_goes_down(run: Run) -> None:
     run.start()
-    assert f"Devlore answers at {run.url}." in run.said
+    greeting = run.said.splitlines()
+    link = f"  {run.url}/invitation#{secret_of(run.said)}"
+    begun = f"Starting on {run.home}, a process per role. This takes a moment, the first time more."
+    answers = f"Devlore answers at {run.url}."
+    asked = "Nobody owns Acme yet. Its first owner opens this link:"
+    assert greeting == [begun, answers, asked, "", link, "", "Ctrl-C stops it."], "and nothing its parts have to say"
+    assert "Redis" in (run.home / "redis.log").read_text()
     assert set(run.parts()) == {*ROLES, "redis"}
     owner = Person.signing_up(run.url, secret_of(run.said), "Olga")
     memory = owner.remember("Heron in the team", "private")
@@ -131,9 +137,9 @@ def test_a_team_comes_up_heals_and_goes_down(run: Run) -> None:
     assert not (run.home / "postgres" / "data" / "postmaster.pid").exists(), "PostgreSQL too"
 
     run.start()
-    assert "Nobody owns" not in run.said, "it has its owner"
     assert owner.again().sees(memory) == {"get": True, "list": True, "search": True}
     assert run.interrupt() == 0
+    assert run.said.splitlines() == [begun, answers, "Ctrl-C stops it."], "it has its owner; ending is quiet, too"
 
 
 def test_nothing_outlives_a_killed_team_and_the_next_comes_up(run: Run) -> None:
@@ -142,7 +148,9 @@ def test_nothing_outlives_a_killed_team_and_the_next_comes_up(run: Run) -> None:
     memory = owner.remember("Heron in the team", "private")
     parts = list(run.parts().values())
     run.kill()
-    run.start()
+    run.start(DEVLORE_LOG_LEVEL="info")
+    assert run.said.count("listening") == len(ROLES), "whoever wants to hear more does"
+    assert "\x1b" not in run.said and "color_message" not in run.said
     assert owner.again().sees(memory) == {"get": True, "list": True, "search": True}
     assert not [process for process in parts if process.is_running()], "those of before have ended"
 
@@ -171,6 +179,19 @@ def test_what_can_never_start_is_said_at_once(run: Run) -> None:
     assert refused.returncode == 1
     assert "memory ended before it was ready" in refused.stderr
     assert "part_died" not in refused.stdout + refused.stderr
+
+
+def test_a_redis_that_does_not_start_says_why_in_a_file(run: Run, tmp_path: Path) -> None:
+    program = tmp_path / "redis-server"
+    program.write_text("#!/bin/sh\necho 'Bad directive'\nexit 1\n")
+    program.chmod(0o755)
+    settings = run.environment(2)
+    refused = team(settings | {"PATH": f"{tmp_path}:{settings['PATH']}"})
+    said = run.home / "redis.log"
+    assert refused.returncode == 1
+    assert refused.stderr == f"Error: redis ended before it was ready; what it said is in {said}.\n"
+    assert said.read_text() == "Bad directive\n"
+    assert refused.stdout.count("\n") == 1, "that it is starting"
 
 
 def team(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -13,11 +13,11 @@ from typing import Any
 import click
 
 from devlore.types import BULK_LIMIT, BulkItem, BulkResult
-from devlore_cli import sources
+from devlore_cli import naming, sources
 from devlore_cli.failures import EXIT_FAILURE, Failure, place, rule
 from devlore_cli.output import quantity
 from devlore_cli.progress import Progress
-from devlore_cli.session import Session, command
+from devlore_cli.session import Session, command, sharing
 from devlore_cli.sources import Bad, Draft, Item, Record
 
 _BATCH_BYTES = 16_000_000
@@ -31,6 +31,7 @@ class Tally:
     created: int = 0
     updated: int = 0
     unchanged: int = 0
+    records: int = 0
     failures: list[dict[str, str]] = field(default_factory=list)
 
     @property
@@ -42,8 +43,14 @@ class Tally:
 @click.argument("path", metavar="FILE.jsonl|DIR|-", type=click.Path(exists=True, allow_dash=True, path_type=Path))
 @click.option("--project", "-p", help="Project of what names none.")
 @click.option("--tag", "-t", "tags", multiple=True, help="Tag to add to loose items.")
+@click.option("--privacy", type=click.Choice(["private", "team", "public"]), help="Who sees what does not say it.")
+@click.option(
+    "--team", shell_complete=naming.complete_team, help="Team that sees what does not say who; by name or id."
+)
 @command
-def import_(session: Session, path: Path, project: str | None, tags: tuple[str, ...]) -> None:
+def import_(
+    session: Session, path: Path, project: str | None, tags: tuple[str, ...], privacy: str | None, team: str | None
+) -> None:
     """Bring in memories; what cannot be read is reported with its place, and the rest goes in.
 
     \b
@@ -52,7 +59,8 @@ def import_(session: Session, path: Path, project: str | None, tags: tuple[str, 
     A folder has one Markdown file per memory, with or without front matter; a single one goes in too.
     """
     tally = Tally()
-    extra = {"project": project, "tags": list(tags)}
+    seen_by = sharing(session, privacy, team)
+    extra = {"project": project, "tags": list(tags), "sharing": seen_by}
     with Progress(session.err, f"import {path.name or path}") as progress:
         try:
             with _items(path, extra) as (items, total):
@@ -62,6 +70,9 @@ def import_(session: Session, path: Path, project: str | None, tags: tuple[str, 
         finally:
             progress.clear()
             _report(session, tally)
+    if seen_by and tally.records:
+        exported = quantity(tally.records, "memory", "memories")
+        session.note(f"An export says itself who sees its {exported}. To change that afterwards: devlore edit")
     if tally.failures:
         rest = "; the rest was" if tally.done > len(tally.failures) else ""
         raise Failure(f"{quantity(len(tally.failures), 'item')} could not be imported{rest}.", code=EXIT_FAILURE)
@@ -105,6 +116,7 @@ def _send(session: Session, batch: list[Item], tally: Tally) -> None:
         tally.failures += [{"place": item.place, "reason": item.reason} for item in batch if isinstance(item, Bad)]
         return
     if isinstance(batch[0], Record):
+        tally.records += len(batch)
         result = session.client.memories.import_records([item.value for item in batch if isinstance(item, Record)])
     else:
         result = session.client.memories.bulk([item.value for item in batch if isinstance(item, Draft)])

@@ -8,9 +8,9 @@ import click
 
 from devlore.problems import NotFound
 from devlore_cli.failures import EXIT_USAGE, Failure
-from devlore_cli.identifiers import ID
+from devlore_cli.identifiers import memories_given
 from devlore_cli.render import title_of
-from devlore_cli.session import Session, command, no_memory, stdin_text
+from devlore_cli.session import Session, command, no_memory
 
 
 @click.command("rm")
@@ -19,9 +19,11 @@ from devlore_cli.session import Session, command, no_memory, stdin_text
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @command
 def remove(session: Session, memory_ids: tuple[str, ...], purge: bool, yes: bool) -> None:
-    """Delete the memories ID; devlore restore brings them back, unless they are purged."""
-    given = stdin_text().split() if memory_ids == ("-",) else list(memory_ids)
-    ids = [ID.convert(memory_id, None, None) for memory_id in given]
+    """Delete the memories ID; devlore restore brings them back, unless they are purged.
+
+    - reads them from stdin: ids, or what devlore list and devlore search say with --json.
+    """
+    ids = list(memories_given(memory_ids))
     if purge and not yes:
         _confirm(session, ids)
     missing = [memory_id for memory_id in ids if not _removed(session, memory_id, purge=purge)]

@@ -42,4 +42,5 @@ def _told(session: Session, link: str | None) -> None:
     out.line("Then open this link and choose a password; what you have remembered is yours there:")
     out.line(f"  {link}")
     session.note("From then on: devlore login")
+    session.note("It stays yours alone until you share it: devlore list --all --json | devlore edit - --team NAME")
     session.note("A team's server reads no folders of its machine: what was synced stays, and goes on by import.")

@@ -65,6 +65,13 @@ async def pictured(page: Page, name: str) -> None:
         await page.picture(Path(PICTURES) / f"{name}.png")
 
 
+async def test_whoever_opens_the_bare_address_arrives_where_they_sign_in(team_server: str) -> None:
+    async with browsing() as page:
+        await page.go(team_server)
+        await page.until("location.pathname === '/signin' && document.querySelector('[name=password]') !== null")
+        assert await page.run("location.search") == "?next=%2Faccount"
+
+
 async def test_an_invitation_says_who_invites_where_and_as_what(ada: httpx2.AsyncClient) -> None:
     link = await invitation(ada, role="admin")
     async with browsing() as page:

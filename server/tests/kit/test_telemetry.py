@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -292,6 +293,24 @@ def test_the_console_form_is_for_people(stderr: Callable[[], str]) -> None:
     assert "failed" in text
     assert "memory=m1" in text
     assert "KeyError: 'thing'" in text
+
+
+@pytest.mark.parametrize(
+    ("terminal", "no_color", "coloured"), [(True, "", True), (True, "1", False), (False, "", False)]
+)
+def test_colours_are_for_terminals_whose_people_want_them(
+    stderr: Callable[[], str], monkeypatch: pytest.MonkeyPatch, terminal: bool, no_color: str, coloured: bool
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    configure_logs("console", "info")
+    structlog.get_logger().warning("part_died", part="memory")
+    # Said twice by uvicorn, the second time for terminals and not filled in.
+    twice = {"color_message": "Started server process [\x1b[36m%d\x1b[0m]"}
+    logging.getLogger("uvicorn.error").info("Started server process [%d]", 7, extra=twice)
+    first, second = stderr().splitlines()
+    assert ("\x1b" in first, "\x1b" in second) == (coloured, coloured)
+    assert "process [7]" in second and "%d" not in second and "color_message" not in second
 
 
 class Login(BaseModel):

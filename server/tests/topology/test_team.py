@@ -66,6 +66,7 @@ def test_the_first_owner_is_in_and_nobody_else(team: Team) -> None:
         assert answer.status_code in (401, 404), path
     assert httpx2.get(team.url + "/v1/memories").headers["www-authenticate"] == "Bearer"
     assert httpx2.get(team.url + "/v1/instance").json()["tier"] == "team"
+    assert "pages.js" in httpx2.get(team.url, follow_redirects=True).text, "a browser arrives at a page"
 
 
 def test_a_memory_is_seen_by_those_it_is_for_and_by_nobody_else(team: Team) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import traceback
@@ -39,7 +40,8 @@ def configure_logs(form: Literal["json", "console"] = "json", level: str = "info
     else:
         # The exception is text already; the console renderer must not print frames with their local variables.
         renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
+            exception_formatter=structlog.dev.plain_traceback,
         )
     structlog.configure(
         processors=[*shared, renderer],
@@ -49,7 +51,7 @@ def configure_logs(form: Literal["json", "console"] = "json", level: str = "info
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), *shared],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), said_once, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
@@ -63,6 +65,12 @@ def configure_logs(form: Literal["json", "console"] = "json", level: str = "info
         logger.propagate = name != "uvicorn.access"  # requests are measured, not printed
     # It would say the whole address of every request that leaves, with whatever its query holds.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
+
+
+def said_once(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Without uvicorn's second copy of a message, which is for terminals: full of escapes, and not filled in."""
+    event.pop("color_message", None)
+    return event
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
