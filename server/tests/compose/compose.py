@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx2
 
-from tests.compose.engine import IMAGE, ROOT, Failed, Project, project, run, until
+from tests.compose.engine import IMAGE, ROOT, Failed, Project, project, run
 from tests.compose.hardening import ensure_hardened, expect
 from tests.integration.repositories import Repo
 from tests.people import Person, secret_of
@@ -43,7 +43,7 @@ def build() -> None:
     with step("The images Compose builds on"):
         run(str(ROOT / "deploy/docker/bases/make"), quiet=False)
     with step("The image of Devlore"):
-        run("docker", "build", "--quiet", "--tag", IMAGE, "--file", "deploy/docker/Dockerfile", ".")
+        Project("team").compose("build", "--quiet")
         size = int(run("docker", "image", "inspect", "--format", "{{.Size}}", IMAGE))
         print(f"{size / 1e6:.0f} MB, ", end="")
 
@@ -69,6 +69,7 @@ class Team:
             for memory in (self.public, self.shared, self.private):
                 seen = person.sees(memory)
                 expect(seen == (ALL if memory in finds else NONE), f"{person.email}, {memory['title']}: {seen}")
+            expect(person.get("/v1/connections").is_success, "the integration service is not reached")
             answer = person.get("/v1/search", params={"q": QUESTION}).json()
             expect(answer["degraded"] == [], f"a leg is missing: {answer['degraded']}")
             expect(answer["items"][0]["memory"]["id"] == self.public["id"], "not found by meaning")
@@ -91,7 +92,10 @@ def team(made: Project) -> None:
     with step("team: containers can do no more than they must"):
         ensure_hardened(made, {"gateway": f"127.0.0.1:{made.port}->7700/tcp"})
     with step("team: sign up, invite, remember, search"):
-        people = Team(made, made.compose("run", "--rm", "gateway", "first-owner", "--organisation", "Acme"))
+        link = made.execute("gateway", "devlore-server", "first-owner", "--organisation", "Acme").strip()
+        expect(link.startswith(f"{made.url}/invitation#"), f"the link of the first owner: {link}")
+        expect(httpx2.get(link).is_success, "the link leads nowhere")
+        people = Team(made, link)
         people.check()
         expect(httpx2.get(made.url + "/v1/memories").status_code == 401, "it answers whoever asks")
     with step("team: restart every container, search again"):
@@ -138,7 +142,7 @@ def _solo(made: Project) -> None:
         expect(answer.status_code == 201, answer.text)
         id = answer.json()["id"]
         expect(found(api, QUESTION) == [id], "not found by meaning")
-        read(api, "/projects")
+        made.execute("solo", "devlore", "sync", "git", "/projects")
         expect(found(api, "pelican queue"), "what the repository says is not found")
     with step("solo: restart every container, search again"):
         restarted(made)
@@ -167,21 +171,6 @@ def found(api: httpx2.Client, question: str) -> list[str]:
     answer = api.get("/v1/search", params={"q": question, "wait": "indexed"}).json()
     expect(answer["degraded"] == [], f"a leg is missing: {answer['degraded']}")
     return [hit["memory"]["id"] for hit in answer["items"]]
-
-
-def read(api: httpx2.Client, path: str) -> None:
-    """Have the git connector read what is mounted there."""
-    made = api.post("/v1/connections", json={"connector": "git", "config": {"path": path}})
-    expect(made.status_code == 201, made.text)
-    id = made.json()["id"]
-    expect(api.post(f"/v1/connections/{id}/sync", json={}).is_success, "no sync")
-
-    def ended() -> bool:
-        (sync,) = api.get(f"/v1/connections/{id}/syncs").json()["items"]
-        expect(sync["state"] != "failed", sync)
-        return bool(sync["state"] == "done")
-
-    until(ended, 60, "the sync has not ended")
 
 
 @contextmanager

@@ -50,6 +50,10 @@ class Project:
         profile = [] if self.profile == "team" else ["--profile", self.profile]
         return run(*command(), *profile, *arguments, environment=self.environment)
 
+    def execute(self, service: str, *command: str) -> str:
+        """Run a command in a container that runs, as the documents say; what it prints to stdout."""
+        return self.compose("exec", "-T", service, *command)
+
     def containers(self) -> dict[str, dict[str, Any]]:
         """What the engine knows of each container, by service; those of `run` are not among them."""
         mine = f"label=com.docker.compose.project={self.name}"
@@ -62,8 +66,8 @@ class Project:
         }
 
     def wait_until_ready(self, patience: float = 240) -> None:
-        """Wait until the instance answers that it is ready."""
-        until(lambda: answers(self.url), patience, f"{self.url}/readyz does not say 200")
+        """Wait until the instance answers that it is ready, with nothing away that it can do without either."""
+        until(lambda: ready(self.url), patience, f"{self.url}/readyz does not say ready")
 
     def wait_until_healthy(self, patience: float = 240) -> None:
         """Wait until every container with a health check is healthy, and none has anything else to do."""
@@ -150,8 +154,8 @@ def until(condition: Callable[[], bool], patience: float, otherwise: str) -> Non
         time.sleep(0.5)
 
 
-def answers(url: str) -> bool:
+def ready(url: str) -> bool:
     try:
-        return httpx2.get(url + "/readyz", timeout=5).status_code == 200
-    except httpx2.TransportError:
+        return bool(httpx2.get(url + "/readyz", timeout=5).json()["status"] == "ready")
+    except (httpx2.TransportError, ValueError, KeyError):
         return False

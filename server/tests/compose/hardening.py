@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from typing import Any
 
@@ -11,6 +12,7 @@ ONE_SHOT = {"secrets", "migrate", "solo-secrets"}
 OWNERS = {"secrets", "postgres", "migrate", "solo-secrets", "solo-postgres", "solo"}
 """Who may hold the password of PostgreSQL's owner."""
 SHARED_FILES = ("secret", "redis_password", "redis_url", "app_database_url")
+OWNED_FILES = ("postgres_password", "database_url")
 
 
 def ensure_hardened(project: Project, published: dict[str, str]) -> None:
@@ -32,7 +34,7 @@ def ensure_hardened(project: Project, published: dict[str, str]) -> None:
         expect(found == ([published[name]] if name in published else []), f"{name} publishes {found}")
         if name not in ONE_SHOT:
             _tried(name, one)
-    _no_secret_in_environments(project)
+    _no_secret_to_be_seen(project)
 
 
 def _tried(name: str, one: dict[str, Any]) -> None:
@@ -44,13 +46,25 @@ def _tried(name: str, one: dict[str, Any]) -> None:
         expect("Read-only file system" in touched.stderr, f"{name}: {touched.stderr}")
 
 
-def _no_secret_in_environments(project: Project) -> None:
+def _no_secret_to_be_seen(project: Project) -> None:
+    """What the engine tells of containers and images, and what they have logged, holds no secret."""
     containers = project.containers()
-    reader = next(one for name, one in containers.items() if name in ("gateway", "solo"))
-    texts = [run("docker", "exec", reader["Id"], "cat", f"/run/devlore/{name}").strip() for name in SHARED_FILES]
+    texts = []
+    for readers, folder, files in (
+        (("gateway", "solo"), "/run/devlore", SHARED_FILES),
+        (("postgres", "solo-postgres"), "/run/devlore-owner", OWNED_FILES),
+    ):
+        reader = next(one for name, one in containers.items() if name in readers)
+        texts += [run("docker", "exec", reader["Id"], "cat", f"{folder}/{file}").strip() for file in files]
+    expect(all(len(text) >= 32 for text in texts), "a secret is missing or short")
     for name, one in containers.items():
-        said = " ".join([*one["Config"]["Env"], *(one["Config"]["Cmd"] or [])])
-        expect(not any(text in said for text in texts), f"{name} has a secret in its environment or command")
+        # A container's log reaches `docker logs` by both of its streams.
+        logged = subprocess.run(
+            ["docker", "logs", one["Id"]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        history = run("docker", "history", "--no-trunc", one["Image"])
+        for place, said in (("is described", json.dumps(one)), ("logs", logged.stdout), ("was built", history)):
+            expect(not any(text in said for text in texts), f"{name}: a secret in how it {place}")
 
 
 def expect(holds: object, otherwise: str) -> None:
