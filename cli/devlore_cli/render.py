@@ -68,7 +68,9 @@ def hit(screen: Screen, rank: int, found: SearchHit) -> None:
             after = "…" if mark.offset + len(mark.excerpt) < len(memory.body) else ""
             screen.line(f"    {before}{screen.marked(text, mark.spans)}{after}")
     if found.instead_of is not None:
-        screen.line("    " + screen.style(f"in the place of: {one_line(found.instead_of.title)}", "yellow"))
+        replaced = one_line(found.instead_of.title) or str(found.instead_of.id)
+        width = screen.width and screen.width - 4
+        screen.line("    " + screen.style(clip(f"in the place of: {replaced}", width), "yellow"))
     more = f" · {found.duplicates} more like it" if found.duplicates else ""
     screen.line("    " + screen.style(_about(memory) + more, "dim"))
 

@@ -903,7 +903,7 @@ $_$;
 
 ALTER FUNCTION search.near_duplicates(tenant uuid, of_model smallint, ids uuid[], threshold real, most integer, width integer) OWNER TO devlore_search;
 
-CREATE FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer, superseded boolean DEFAULT false) RETURNS TABLE(memory_id uuid, score real, ordinal smallint, starts integer, ends integer, exact boolean)
+CREATE FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer) RETURNS TABLE(memory_id uuid, score real, ordinal smallint, starts integer, ends integer, exact boolean)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'search'
     SET jit TO 'off'
@@ -937,20 +937,13 @@ BEGIN
                        true
                 FROM search.passage p
                 WHERE p.organisation_id = tenant AND p.model = of_model AND p.access = ANY (audiences)
-                  AND p.memory_id = ANY (chosen)
-                  AND (p.active OR NOT only_active OR superseded
-                       AND (SELECT s.status = 'superseded' FROM search.document s
-                            WHERE s.organisation_id = tenant AND s.model = of_model AND s.memory_id = p.memory_id))
+                  AND p.memory_id = ANY (chosen) AND (p.active OR NOT only_active)
                 ORDER BY p.embedding OPERATOR(public.<#>) target LIMIT most;
             RETURN;
         END IF;
         bounds := ' AND p.memory_id IN (' || bounds || ')';
     END IF;
-    IF only_active AND superseded THEN
-        -- Hardly any passage is not active: the look-up is for those alone.
-        bounds := ' AND (p.active OR (SELECT s.status = ''superseded'' FROM search.document s'
-               || ' WHERE s.organisation_id = $4 AND s.model = $5 AND s.memory_id = p.memory_id))' || bounds;
-    ELSIF only_active THEN
+    IF only_active THEN
         bounds := ' AND p.active' || bounds;
     END IF;
     RETURN QUERY EXECUTE
@@ -961,7 +954,39 @@ BEGIN
 END
 $_$;
 
-ALTER FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer, superseded boolean) OWNER TO devlore_search;
+ALTER FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer) OWNER TO devlore_search;
+
+CREATE FUNCTION search.nearest_superseded(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, wanted jsonb, unwanted jsonb) RETURNS TABLE(memory_id uuid, score real, ordinal smallint, starts integer, ends integer)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'search'
+    SET jit TO 'off'
+    AS $_$
+DECLARE
+    chosen uuid[];
+BEGIN
+    IF tenant IS NULL OR tenant = '00000000-0000-0000-0000-000000000000' THEN
+        RAISE EXCEPTION 'a search needs an organisation';
+    END IF;
+    -- Mostly nothing was superseded, and a plan that is kept says so soonest.
+    IF NOT EXISTS (SELECT FROM search.document d WHERE d.organisation_id = tenant AND d.model = of_model
+                   AND d.status = 'superseded' AND d.live) THEN
+        RETURN;
+    END IF;
+    EXECUTE 'SELECT array_agg(few.memory_id) FROM (SELECT d.memory_id FROM search.document d'
+            ' WHERE d.organisation_id = $4 AND d.model = $5 AND d.status = ''superseded'' AND d.live'
+            ' AND d.access = ANY ($6)' || search.conditions(wanted, unwanted)
+            || ' ORDER BY d.memory_id DESC LIMIT 4000) AS few'
+        INTO chosen USING target, wanted, unwanted, tenant, of_model, audiences;
+    RETURN QUERY
+        SELECT p.memory_id, (-(p.embedding OPERATOR(public.<#>) target))::real, p.ordinal, p.starts, p.ends
+        FROM search.passage p
+        WHERE p.organisation_id = tenant AND p.model = of_model AND p.access = ANY (audiences)
+          AND p.memory_id = ANY (chosen)
+        ORDER BY p.embedding OPERATOR(public.<#>) target LIMIT most;
+END
+$_$;
+
+ALTER FUNCTION search.nearest_superseded(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, wanted jsonb, unwanted jsonb) OWNER TO devlore_search;
 
 CREATE FUNCTION search.reach(tenant uuid, audiences uuid[], of_model smallint, most integer) RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1761,6 +1786,8 @@ CREATE UNIQUE INDEX memory_source ON memory.memory USING btree (organisation_id,
 
 CREATE INDEX document_project ON ONLY search.document USING btree (organisation_id, model, project) WHERE live;
 
+CREATE INDEX document_superseded ON ONLY search.document USING btree (organisation_id, model, memory_id) WHERE ((status = 'superseded'::text) AND live);
+
 CREATE UNIQUE INDEX model_one_of_each ON search.model USING btree (state) WHERE (state <> 'retired'::text);
 
 ALTER TABLE ONLY identity.api_key
@@ -2177,8 +2204,11 @@ GRANT ALL ON FUNCTION search.drop_model(number smallint) TO devlore_app;
 REVOKE ALL ON FUNCTION search.near_duplicates(tenant uuid, of_model smallint, ids uuid[], threshold real, most integer, width integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION search.near_duplicates(tenant uuid, of_model smallint, ids uuid[], threshold real, most integer, width integer) TO devlore_app;
 
-REVOKE ALL ON FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer, superseded boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer, superseded boolean) TO devlore_app;
+REVOKE ALL ON FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION search.nearest(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, only_active boolean, wanted jsonb, unwanted jsonb, width integer) TO devlore_app;
+
+REVOKE ALL ON FUNCTION search.nearest_superseded(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, wanted jsonb, unwanted jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION search.nearest_superseded(tenant uuid, audiences uuid[], of_model smallint, target public.halfvec, most integer, wanted jsonb, unwanted jsonb) TO devlore_app;
 
 REVOKE ALL ON FUNCTION search.reach(tenant uuid, audiences uuid[], of_model smallint, most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION search.reach(tenant uuid, audiences uuid[], of_model smallint, most integer) TO devlore_app;

@@ -14,6 +14,7 @@ from devlore_server.search.lexical import Filters
 from devlore_server.search.query import ME, VALUE_FIELDS, Query
 
 _ACTIVE = (Status.ACTIVE.value,)
+_SUPERSEDED = (Status.SUPERSEDED.value,)
 _HELD_ONCE = (Status.ACTIVE.value, Status.SUPERSEDED.value)
 
 
@@ -47,9 +48,9 @@ class Bounds:
             without=self.unwanted,
         )
 
-    def searched(self) -> "Bounds":
-        """The bounds of what words are looked for in."""
-        return replace(self, wanted=replace(self.wanted, status=_HELD_ONCE)) if self.leads else self
+    def superseded(self) -> "Bounds":
+        """The same for what was superseded."""
+        return replace(self, wanted=replace(self.wanted, status=_SUPERSEDED))
 
     def vector_wanted(self) -> Filters:
         """The wanted values for the vector index, which knows `only_active` by itself."""

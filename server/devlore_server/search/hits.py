@@ -100,7 +100,8 @@ async def _listed(
     memories: Memories, who: Principal, listing: Sequence[Listed], bounds: Bounds, place: Place, limit: int
 ) -> Shown:
     """Without words: newest first, nothing to rank or collapse."""
-    rows = {memory.id: memory for memory in await _visible(memories, who, [id for _, id in listing], bounds)}
+    seen = await _visible(memories, who, [id for _, id in listing])
+    rows = {memory.id: memory for memory in seen if bounds.admit(memory)}
     kept = [one for one in listing if one[1] in rows]
     page = kept[:limit]
     # Everything may have been dropped: then the next page begins behind what was looked at.
@@ -161,9 +162,10 @@ async def _confirmed(
 ) -> dict[UUID, Hit]:
     """What to show for each candidate, by its id: its own row, or that of what holds in its place."""
     ranked = {candidate.id: candidate for candidate in candidates}
-    seen = await _visible(memories, who, list(ranked), bounds.searched())
+    seen = await _visible(memories, who, list(ranked))
     shown = {memory.id: Hit(ranked[memory.id], memory) for memory in seen if bounds.admit(memory)}
-    replaced = [memory for memory in seen if memory.id not in shown]
+    past = bounds.superseded()
+    replaced = [memory for memory in seen if bounds.leads and past.admit(memory)]
     successors = await in_force(memories, who, replaced) if replaced else {}
     for memory in replaced:
         successor = successors.get(memory.id)
@@ -173,13 +175,15 @@ async def _confirmed(
     return shown
 
 
-async def _visible(memories: Memories, who: Principal, ids: list[UUID], bounds: Bounds) -> list[Memory]:
-    """The rows among `ids` that the caller may see, as they are now."""
+async def _visible(memories: Memories, who: Principal, ids: list[UUID]) -> list[Memory]:
+    """The rows among `ids` that the caller may see, as they are now.
+
+    They may have left the bounds since they were indexed; that is lag, not a leak.
+    """
     found = await memories.visible(who, ids) if ids else []
     if missing := len(ids) - len(found):
         _DROPPED.inc(missing)
-    # A row may have left the bounds since it was indexed; that is lag, not a leak.
-    return [memory for memory in found if bounds.admit(memory)]
+    return found
 
 
 def _traits(memory: Memory) -> Traits:
@@ -195,7 +199,9 @@ def _explanation(ranked: Ranked, answers: Answers) -> Explanation:
     together = ranked.relevance * prod(ranked.factors.values())
     if together and abs(ranked.score / together - 1) > _ROUNDING:
         factors["bound"] = round(ranked.score / together, 6)  # all factors together are held within a share
-    return Explanation.model_construct(legs=legs, factors=factors, passage=answers.spans.get(ranked.id))
+    # The legs speak of what matched; its passage is in a text that is not shown.
+    passage = None if ranked.matched else answers.spans.get(ranked.id)
+    return Explanation.model_construct(legs=legs, factors=factors, passage=passage)
 
 
 def _is_id(value: str) -> bool:

@@ -24,6 +24,8 @@ from devlore_server.search.replica import LexicalReplica
 from devlore_server.search.vectors import VectorIndex, VectorMatch, VectorModel, VectorQuery
 
 LEXICAL, VECTOR = "lexical", "vector"
+LEADING = 20
+"""Superseded memories each arm is asked for besides: those that lead nowhere take nobody's place."""
 M = TypeVar("M", Match, VectorMatch)
 
 _DEGRADED = Counter(
@@ -122,9 +124,14 @@ class Legs:
     async def _words(self, question: Question, answers: Answers) -> None:
         if not self._analyser.query(question.text):
             return  # signs only: no word to look for, and all memories would match
-        asked = question.bounds.searched().lexical(question.who, question.text)
-        found = await self._replica.search(lambda index: index.search(asked, question.depth + 1))
-        answers.arms += _word_arms(found, question)
+        asked = question.bounds.lexical(question.who, question.text)
+        besides = question.bounds.superseded().lexical(question.who, question.text)
+
+        def both(index: ListingIndex) -> tuple[LexicalMatches, LexicalMatches | None]:
+            found = index.search(asked, question.depth + 1)
+            return found, index.search(besides, LEADING) if question.bounds.leads else None
+
+        answers.arms += _word_arms(*await self._replica.search(both), question)
 
     async def _count(self, question: Question, answers: Answers) -> None:
         # No row confirms a count: what somebody has just withdrawn or erased must not be in it any more.
@@ -136,15 +143,17 @@ class Legs:
     async def _meaning(self, question: Question, answers: Answers) -> None:
         model, vector = question.near or await self._models.query_vector(question.text)
         bounds = question.bounds
-        query = VectorQuery(vector, bounds.only_active, bounds.vector_wanted(), bounds.unwanted, bounds.leads)
+        leading = LEADING if bounds.leads else 0
+        query = VectorQuery(vector, bounds.only_active, bounds.vector_wanted(), bounds.unwanted, leading)
         textual = bool(bounds.phrases or bounds.excluded)
         # Vectors know nothing of phrases: more are fetched, and the lexical index says which satisfy them.
         depth = question.depth * 4 if textual else question.depth + 1
         matches = await self._vectors.nearest(model, question.who, query, depth)
         if textual and matches:
             matches = await self._satisfying(question, matches)
-        kept = _but(question, matches)
-        answers.arms.append(Arm(VECTOR_ARM, kept))
+        kept = _but(question, [match for match in matches if not match.superseded])
+        besides = [match for match in matches if match.superseded]
+        answers.arms.append(Arm(VECTOR_ARM, kept, superseded=besides))
         answers.spans = {match.id: match.span for match in kept}
 
     async def _satisfying(self, question: Question, matches: list[VectorMatch]) -> list[VectorMatch]:
@@ -162,13 +171,14 @@ async def _at_once() -> None:
     """There is nothing to wait for."""
 
 
-def _word_arms(found: LexicalMatches, question: Question) -> list[Arm]:
+def _word_arms(found: LexicalMatches, besides: LexicalMatches | None, question: Question) -> list[Arm]:
+    superseded = besides or LexicalMatches((), ())
     arms = []
-    for name, matches, ceiling in (
-        (MEMORY_ARM, found.memories, found.memory_ceiling),
-        (PASSAGE_ARM, found.passages, found.passage_ceiling),
+    for name, matches, ceiling, leading in (
+        (MEMORY_ARM, found.memories, found.memory_ceiling, superseded.memories),
+        (PASSAGE_ARM, found.passages, found.passage_ceiling, superseded.passages),
     ):
-        arms.append(Arm(name, _but(question, matches), ceiling, counted=True))
+        arms.append(Arm(name, _but(question, matches), ceiling, counted=True, superseded=leading))
     return arms
 
 

@@ -48,13 +48,15 @@ class Arm:
     """What one arm found, best first, a memory at most once.
 
     `ceiling` is the score of a perfect match (1 for a cosine), which puts arms on one scale. `counted` says that scores
-    are sums over words, whose decline down the list tells how selective the words were.
+    are sums over words, whose decline down the list tells how selective the words were. `superseded` is what it found
+    besides among what no longer holds: scored alike, without a part in how the others are.
     """
 
     name: str
     found: Sequence[Found]
     ceiling: float = 1.0
     counted: bool = False
+    superseded: Sequence[Found] = ()
 
     @property
     def exhausted(self) -> bool:
@@ -112,13 +114,20 @@ def fuse(arms: Sequence[Arm], weights: Mapping[str, float] = WEIGHTS) -> list[Ra
     a well posed query (query performance prediction; Shtok et al. 2012). Relevance lies between 0 and 1.
     """
     # Arms come as their indexes answer; neither sums of floats nor an explanation should depend on who was first.
-    present = sorted((arm for arm in arms if arm.found and weights.get(arm.name, 0.0) > 0), key=lambda arm: arm.name)
+    weighed = (arm for arm in arms if (arm.found or arm.superseded) and weights.get(arm.name, 0.0) > 0)
+    present = sorted(weighed, key=lambda arm: arm.name)
     shares = _shares(present, weights)
     columns = [_column(arm, share) for arm, share in zip(present, shares, strict=True)]
     # By number: a UUID computes its hash anew each time, in Python.
     ids = {found.id.int: found.id for arm in present for found in arm.found}
-    order = [(-sum([column.worth.get(number, column.absent) for column in columns]), number) for number in ids]
-    return [Ranked(ids[number], -worse, -worse, columns) for worse, number in sorted(order)]
+    held = len(ids)
+    ids |= {found.id.int: found.id for arm in present for found in arm.superseded}
+    # Of equals, what is found itself comes before what leads to it.
+    order = [
+        (-sum([column.worth.get(number, column.absent) for column in columns]), place >= held, number)
+        for place, number in enumerate(ids)
+    ]
+    return [Ranked(ids[number], -worse, -worse, columns) for worse, _, number in sorted(order)]
 
 
 def adjust(ranked: Iterable[Ranked], traits: Mapping[UUID, Traits], now: datetime) -> list[Ranked]:
@@ -153,9 +162,10 @@ class _Column:
     absent: float
 
     def of(self, id: UUID) -> ArmScore:
-        for rank, found in enumerate(self.arm.found, start=1):
-            if found.id == id:
-                return ArmScore(self.arm.name, rank, found.score, self.worth[id.int])
+        for several in (self.arm.found, self.arm.superseded):
+            for rank, found in enumerate(several, start=1):
+                if found.id == id:
+                    return ArmScore(self.arm.name, rank, found.score, self.worth[id.int])
         return ArmScore(self.arm.name, None, None, self.absent)
 
 
@@ -167,7 +177,7 @@ def _shares(arms: Sequence[Arm], weights: Mapping[str, float]) -> list[float]:
 
 
 def _selectivity(arm: Arm) -> float:
-    best = arm.found[0].score
+    best = arm.found[0].score if arm.found else 0.0
     if best <= 0:
         return 1.0
     later = arm.found[_DECLINE_RANK - 1].score if len(arm.found) >= _DECLINE_RANK else 0.0
@@ -178,7 +188,9 @@ def _selectivity(arm: Arm) -> float:
 def _column(arm: Arm, share: float) -> _Column:
     ceiling = arm.ceiling if arm.ceiling > 0 else inf
     worth = {found.id.int: share * min(1.0, max(0.0, found.score / ceiling)) for found in arm.found}
-    return _Column(arm, worth, 0.0 if arm.exhausted else min(worth.values()))
+    absent = 0.0 if arm.exhausted else min(worth.values(), default=0.0)
+    worth |= {found.id.int: share * min(1.0, max(0.0, found.score / ceiling)) for found in arm.superseded}
+    return _Column(arm, worth, absent)
 
 
 def _adjusted(hit: Ranked, traits: Traits | None, now: datetime) -> Ranked:

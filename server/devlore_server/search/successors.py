@@ -14,14 +14,19 @@ HOPS = 8
 async def in_force(memories: Memories, who: Principal, replaced: Iterable[Memory]) -> dict[UUID, Memory]:
     """What holds in the place of each memory of `replaced`, by that one's id.
 
-    A memory is left out where its successors lead to nothing active, or through what `who` may not see.
+    A memory is left out where its successors lead to nothing active that is searchable, or through what `who` may not
+    see.
     """
     ends = {memory.id: memory for memory in replaced}
     for _ in range(HOPS):
-        following = {end.superseded_by for end in ends.values() if end.superseded_by is not None}
-        if not following:
+        following = {id: end.superseded_by for id, end in ends.items() if end.status is Status.SUPERSEDED}
+        wanted = sorted({successor for successor in following.values() if successor is not None})
+        if not wanted:
             break
-        seen = {memory.id: memory for memory in await memories.visible(who, sorted(following))}
-        stepped = {id: seen.get(end.superseded_by) if end.superseded_by else end for id, end in ends.items()}
-        ends = {id: end for id, end in stepped.items() if end is not None}
-    return {id: end for id, end in ends.items() if end.status is Status.ACTIVE}
+        seen = {memory.id: memory for memory in await memories.visible(who, wanted)}
+        ends |= {id: seen[successor] for id, successor in following.items() if successor in seen}
+        for id, successor in following.items():
+            if successor not in seen:
+                del ends[id]
+    # What is encrypted from end to end is found by nobody's words.
+    return {id: end for id, end in ends.items() if end.status is Status.ACTIVE and end.encryption is None}

@@ -67,14 +67,14 @@ class VectorDocument:
 class VectorQuery:
     """The passages nearest to `vector` within bounds; `unwanted` values exclude.
 
-    `only_active` leaves out what no longer holds; with `superseded`, only what was invalidated.
+    `only_active` leaves out what no longer holds; `superseded` is how many of that to find besides.
     """
 
     vector: Vectors
     only_active: bool = True
     wanted: Filters = NO_FILTERS
     unwanted: Filters = NO_FILTERS
-    superseded: bool = False
+    superseded: int = 0
 
 
 class VectorMatch(NamedTuple):
@@ -84,6 +84,7 @@ class VectorMatch(NamedTuple):
     score: float
     passage: int
     span: tuple[int, int]
+    superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,10 @@ class VectorIndex(Protocol):
         """Store what is newer than what is held, in the caller's transaction; answer which. Raises TextChanged."""
 
     async def nearest(self, model: VectorModel, who: Principal, query: VectorQuery, limit: int) -> list[VectorMatch]:
-        """The best `limit` memories `who` may see, fewer only where fewer are visible within the bounds."""
+        """The best `limit` memories `who` may see, fewer only where fewer are visible within the bounds.
+
+        Behind them the best of what was superseded, where the query asks for it.
+        """
 
     async def near_duplicates(
         self, connection: Connection, model: VectorModel, organisation: UUID, ids: Collection[UUID], threshold: float

@@ -5,6 +5,7 @@ A new one has to be said to be one of four kinds, or the test fails.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, LiteralString
 
 import psycopg
@@ -76,6 +77,7 @@ OF_THE_SERVER = {
     "search.drop_model": "partitions",
     "search.near_duplicates": "ids and scores of a named organisation",
     "search.nearest": "ids, places and scores of a named organisation's audiences",
+    "search.nearest_superseded": "the same, of what something else has replaced",
     "search.reach": "a count",
     "search.sizes": "counts",
 }
@@ -181,13 +183,31 @@ async def test_a_guess_finds_nobody(cast: Cast) -> None:
     leaks.assert_none()
 
 
-async def test_the_index_refuses_nobody_and_shows_no_other_organisation(cast: Cast) -> None:
+@pytest.fixture
+def superseded(cast: Cast) -> Iterator[None]:
+    """Every memory of the index as if something had replaced it."""
+    with psycopg.connect(cast.stage.owner_url) as connection:
+        held = connection.execute("SELECT model, memory_id, status FROM search.document").fetchall()
+        connection.execute("UPDATE search.document SET status = 'superseded' WHERE live")
+    yield
+    with psycopg.connect(cast.stage.owner_url) as connection:
+        for model, id, status in held:
+            connection.execute(
+                "UPDATE search.document SET status = %s WHERE model = %s AND memory_id = %s", (status, model, id)
+            )
+
+
+async def test_the_index_refuses_nobody_and_shows_no_other_organisation(cast: Cast, superseded: None) -> None:
     leaks, url = Leaks("definer functions"), cast.stage.owner_url
     ((model,),) = rows(url, "SELECT id FROM search.model WHERE state = 'active'")
     vector = "[" + ",".join(["0.1"] * 64) + "]"
     nearest: LiteralString = (
         "search.nearest(%(tenant)s, %(audiences)s::uuid[], %(model)s::smallint, %(vector)s::public.halfvec, 1000,"
         " false, '{}', '{}', NULL)"
+    )
+    past: LiteralString = (
+        "search.nearest_superseded(%(tenant)s, %(audiences)s::uuid[], %(model)s::smallint, %(vector)s::public.halfvec,"
+        " 1000, '{}', '{}')"
     )
     near: LiteralString = "search.near_duplicates(%(tenant)s, %(model)s::smallint, %(memories)s, -1::real, 1000, NULL)"
     ann, gil = cast["ann"], cast["gil"]
@@ -196,18 +216,19 @@ async def test_the_index_refuses_nobody_and_shows_no_other_organisation(cast: Ca
     hers = {*cast.ids["memory"], *cast.ids["public memory"], cast.own["ben"]["memory"]}
     with acting(url, Context("gil", gil.organisation, gil.id)) as connection:
         for tenant in (None, NOWHERE):
-            for call in (nearest, near):
+            for call in (nearest, past, near):
                 told = called(connection, call, given | {"tenant": tenant, "audiences": everything})
                 leaks.same(told, "P0001", f"the index answers for {tenant}")
         # With every audience there is, an organisation still finds its own only.
         asked = given | {"tenant": gil.organisation, "audiences": everything}
-        found = called(connection, nearest, asked)
-        assert isinstance(found, list)
-        assert found
-        leaks.same([one for one in found if hers & set(_strings(one))], [], "Globex finds Acme's memories")
-        leaks.same(called(connection, near, asked), [], "Globex compares Acme's memories")
         others = asked | {"tenant": ann.organisation, "audiences": [gil.organisation, gil.id]}
-        leaks.same(called(connection, nearest, others), [], "Acme's memories for an audience of Globex")
+        for call in (nearest, past):
+            found = called(connection, call, asked)
+            assert isinstance(found, list)
+            assert found
+            leaks.same([one for one in found if hers & set(_strings(one))], [], "Globex finds Acme's memories")
+            leaks.same(called(connection, call, others), [], "Acme's memories for an audience of Globex")
+        leaks.same(called(connection, near, asked), [], "Globex compares Acme's memories")
     leaks.assert_none()
 
 

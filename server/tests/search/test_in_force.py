@@ -102,7 +102,7 @@ async def test_pages_join_without_showing_one_twice(desk: Desk, chain: Chain, wh
 async def test_only_active_memories_within_the_bounds_are_shown(
     desk: Desk, chain: Chain, lifecycle: Lifecycle, who: Principal, legs: list[str]
 ) -> None:
-    _, new = await chain("Capistrano pushes releases", "Argo reconciles manifests", kind="decision")
+    old, new = await chain("Capistrano pushes releases", "Argo reconciles manifests", kind="decision")
     for q in (
         "capistrano status:active",
         'releases "capistrano"',
@@ -117,6 +117,8 @@ async def test_only_active_memories_within_the_bounds_are_shown(
     hit = await first(desk, who, "capistrano kind:decision", legs=legs)
     assert hit is not None
     assert hit.memory.id == new.id
+    assert hit.instead_of is not None
+    assert hit.instead_of.id == old.id
     page = await desk.find(who, "capistrano", legs=["lexical"], facets=["status"])
     assert page.facets["status"] == [], "facets count what matches, and no active memory does"
     await lifecycle.invalidate(who, new.id, "never worked")
@@ -169,11 +171,62 @@ async def test_a_chain_without_end_and_a_closed_one_lead_nowhere(desk: Desk, cha
     assert await in_force(desk.memories, who, closed) == {}
 
 
-async def test_many_that_were_replaced_leave_room_for_what_holds(desk: Desk, chain: Chain, who: Principal) -> None:
-    """An index is asked for so many; those that lead to one and the same must not use up the places of the others."""
-    await chain(*(f"Deploy rule number {n}" for n in range(HOPS)), "Deploy rule in force")
-    held = [await desk.add(who, f"Deploy note {n} of {n * 7919}") for n in range(30)]
+@pytest.mark.parametrize("legs", LEGS)
+@pytest.mark.parametrize("hidden", [True, False])
+async def test_what_was_superseded_takes_no_place_of_what_holds(
+    desk: Desk, lifecycle: Lifecycle, who: Principal, other: Principal, legs: list[str], hidden: bool
+) -> None:
+    """However many match better, lead nowhere or all lead to one: an index is asked for so many of each."""
+    privacy = Privacy.PRIVATE if hidden else Privacy.PUBLIC
+    new = await desk.add(other, "Argo reconciles manifests", privacy=privacy)
+    for n in range(110):
+        old = await desk.add(who, f"Deploy rule {n}")
+        await lifecycle.supersede(other, old.id, new.id, None)
+    held = [await desk.add(who, f"How we deploy {n * 7919} in a longer text with a rule of its own") for n in range(30)]
     await desk.settled()
-    found = (await desk.find(who, "deploy", limit=50)).items
+    found = (await desk.find(who, "deploy rule", legs=legs, limit=50)).items
     assert {hit.memory.id for hit in found} >= {memory.id for memory in held}
-    assert len(found) == len(held) + 1
+    assert [hit.memory.id for hit in found if hit.instead_of] == ([] if hidden else [new.id])
+    assert len(found) == len(held) + (not hidden)
+
+
+@pytest.mark.parametrize("legs", LEGS)
+async def test_what_holds_is_scored_as_if_nothing_led_to_anything(
+    desk: Desk, chain: Chain, who: Principal, legs: list[str]
+) -> None:
+    for n in range(30):
+        await desk.add(who, f"Release note {n * 7919} of the service")
+    await desk.settled()
+    before = (await desk.find(who, "release note service", legs=legs, limit=30)).items
+    await chain("Release note of the old service", "Argo")
+    after = (await desk.find(who, "release note service", legs=legs, limit=50)).items
+    # A word is rarer among more; arms and their shares are the same.
+    kept = [hit for hit in after if hit.instead_of is None and hit.memory.title != "Argo"]
+    assert [hit.memory.id for hit in kept] == [hit.memory.id for hit in before]
+    assert [hit.memory.title for hit in after if hit.instead_of] == ["Argo"]
+
+
+async def test_only_what_is_superseded_leads_on(desk: Desk, chain: Chain, lifecycle: Lifecycle, who: Principal) -> None:
+    """An import may bring memories that name a successor whatever their status is."""
+    old, middle, new = await chain("Capistrano pushes releases", "Fabric copies wheels", "Argo reconciles manifests")
+    database = desk.service._parts.log.database
+
+    async def told(status: str) -> list[Memory]:
+        async with database.transaction(who) as connection:
+            await connection.execute("UPDATE memory.memory SET status = %s WHERE id = %s", (status, middle.id))
+        rows = {memory.id: memory for memory in await desk.memories.visible(who, [old.id, middle.id])}
+        assert rows[middle.id].superseded_by == new.id
+        return list((await in_force(desk.memories, who, [rows[old.id]])).values())
+
+    assert [memory.id for memory in await told("superseded")] == [new.id]
+    assert await told("invalidated") == []
+    assert [memory.id for memory in await told("active")] == [middle.id]
+
+
+async def test_what_is_encrypted_end_to_end_is_not_led_to(desk: Desk, chain: Chain, who: Principal) -> None:
+    _, sealed = await chain("Capistrano pushes releases", "b3BhcXVl")
+    assert await desk.titles(who, "capistrano") == [sealed.title]
+    async with desk.service._parts.log.database.transaction(who) as connection:
+        await connection.execute("""UPDATE memory.memory SET encryption = '{"v": 1}' WHERE id = %s""", (sealed.id,))
+    found = (await desk.find(who, "capistrano")).items
+    assert [hit.instead_of for hit in found if hit.instead_of] == []

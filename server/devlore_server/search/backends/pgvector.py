@@ -43,9 +43,16 @@ DUPLICATES_EACH = 5
 _REACH_SECONDS = 60.0
 _REACH_ENTRIES = 10_000
 _PAGE = 5_000
+_EXACT = 5
 _NEAREST: LiteralString = (
-    "SELECT memory_id, score, ordinal, starts, ends, exact"
-    " FROM search.nearest(%s, %s, %s::smallint, %s::public.halfvec, %s, %s, %s, %s, %s, %s)"
+    "SELECT memory_id, score, ordinal, starts, ends, exact, false AS superseded"
+    " FROM search.nearest(%(tenant)s, %(audiences)s, %(model)s::smallint, %(vector)s::public.halfvec, %(fetch)s,"
+    " %(only_active)s, %(wanted)s, %(unwanted)s, %(width)s)"
+)
+_WITH_SUPERSEDED: LiteralString = (
+    _NEAREST + " UNION ALL SELECT memory_id, score, ordinal, starts, ends, NULL, true"
+    " FROM search.nearest_superseded(%(tenant)s, %(audiences)s, %(model)s::smallint, %(vector)s::public.halfvec,"
+    " %(superseded)s, %(wanted)s, %(unwanted)s)"
 )
 _REACH: LiteralString = "SELECT search.reach(%s, %s::uuid[], %s::smallint, %s) AS passages"
 _UPSERT: LiteralString = """
@@ -108,26 +115,36 @@ class PgVectors:
 
     async def nearest(self, model: VectorModel, who: Principal, query: VectorQuery, limit: int) -> list[VectorMatch]:
         """The best `limit` memories `who` may see, fewer only where fewer are visible within the bounds."""
-        audiences = who.audiences
-        vector = HalfVector(query.vector)
         bounds = [_bounds(side) for side in (query.wanted, query.unwanted)]
-        wanted, unwanted = (Jsonb(side, dumps=orjson.dumps) for side in bounds)
         exact_below = self._exact_bounded_below if any(bounds) else self._exact_below
-        fetch = limit * PASSAGES_PER_MEMORY
-        many = await self._reach(model, who.organisation, audiences) > exact_below
-        width = model.dimension if many else None
+        many = await self._reach(model, who.organisation, who.audiences) > exact_below
+        asked: dict[str, Any] = {
+            "tenant": who.organisation,
+            "audiences": who.audiences,
+            "model": model.id,
+            "vector": HalfVector(query.vector),
+            "fetch": limit * PASSAGES_PER_MEMORY,
+            "only_active": query.only_active,
+            "wanted": Jsonb(bounds[0], dumps=orjson.dumps),
+            "unwanted": Jsonb(bounds[1], dumps=orjson.dumps),
+            "width": model.dimension if many else None,
+            "superseded": query.superseded * PASSAGES_PER_MEMORY,
+        }
+        statement = _WITH_SUPERSEDED if query.superseded else _NEAREST
         while True:
-            # The function is told whose vectors it may read and needs no context: one statement, one round trip.
-            bounded = (query.only_active, wanted, unwanted, width, query.superseded)
-            passages = await self._database.tuples(
-                _NEAREST, (who.organisation, audiences, model.id, vector, fetch, *bounded)
-            )
+            # The functions are told whose vectors they may read and need no context: one statement, one round trip.
+            found = await self._database.tuples(statement, asked)
+            passages = [passage for passage in found if not passage[-1]]
             best = pooled_passages(passages)
-            exact = passages[0][-1] if passages else width is None
-            if len(best) >= limit or (len(passages) < fetch and exact):
-                return best[:limit]
+            exact = passages[0][_EXACT] if passages else asked["width"] is None
+            if len(best) >= limit or (len(passages) < asked["fetch"] and exact):
+                besides = pooled_passages([passage for passage in found if passage[-1]])[: query.superseded]
+                return best[:limit] + [match._replace(superseded=True) for match in besides]
             # Long memories took several places, or the index walk ended early behind the bounds.
-            width, fetch = (None, fetch) if len(passages) < fetch else (width, fetch * 4)
+            if len(passages) < asked["fetch"]:
+                asked["width"] = None
+            else:
+                asked["fetch"] *= 4
 
     async def near_duplicates(
         self, connection: Connection, model: VectorModel, organisation: UUID, ids: Collection[UUID], threshold: float

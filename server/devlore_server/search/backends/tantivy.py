@@ -135,7 +135,10 @@ class TantivyIndex:
 
     def search(self, query: LexicalQuery, limit: int) -> LexicalMatches:
         """Find the best `limit` memories by each arm. A query without words finds by filters alone, scored 0."""
-        clauses, words = self._clauses(query), Words(self._analyser.query(query.text))
+        clauses = self._clauses(query)
+        if clauses.hold_nothing(self._memories):
+            return LexicalMatches((), ())
+        words = Words(self._analyser.query(query.text))
         scored = words.scored(self._memories, clauses.seen(self._memories), wide=clauses.wide)
         whole = self._memories.top(clauses.query(self._memories, scored.query), limit)
         memories = [Match(UUID(int=id), score) for id, _, score in whole]

@@ -156,9 +156,7 @@ class Clauses:
     def query(self, opened: Opened, scored: Query | None) -> Query:
         """All bounds, and the scoring part where there is one."""
         asked = self.asked
-        statuses = asked.filters.status or [""]
-        scopes = [scope(asked.organisation, access, status) for access in asked.access for status in statuses]
-        must = [_any(opened, "scope", scopes)]
+        must = [_any(opened, "scope", self._asked_scopes())]
         must += [_any(opened, name, values) for name in _VALUES if (values := getattr(asked.filters, name))]
         if asked.filters.team:
             must.append(_any(opened, "team", [UUID(team).hex for team in asked.filters.team]))
@@ -174,6 +172,16 @@ class Clauses:
         """All that the caller may see, whatever is asked for; None where that is all there is."""
         theirs = sum(opened.index.searcher().doc_freq("scope", one) for one in self._scopes())
         return None if theirs >= opened.total("live") else _any(opened, "scope", self._scopes())
+
+    def hold_nothing(self, opened: Opened) -> bool:
+        """Whether the caller may see no memory of the statuses asked for; then nothing need be counted."""
+        searcher = opened.index.searcher()
+        return not any(searcher.doc_freq("scope", one) for one in self._asked_scopes())
+
+    def _asked_scopes(self) -> list[str]:
+        asked = self.asked
+        statuses = asked.filters.status or [""]
+        return [scope(asked.organisation, access, status) for access in asked.access for status in statuses]
 
     def _scopes(self) -> list[str]:
         return [scope(self.asked.organisation, access) for access in self.asked.access]
