@@ -18,109 +18,18 @@ import structlog
 from fastapi import FastAPI
 from pydantic import BaseModel, ValidationError
 from starlette.responses import PlainTextResponse
-from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
-from devlore_server.kit.db import Database
 from devlore_server.kit.http import CatchAll, RequestId, Router, install
 from devlore_server.kit.telemetry import (
     REGISTRY,
     Measured,
-    Resource,
     configure_logs,
     configure_tracing,
-    health,
     metrics_route,
 )
 from devlore_server.kit.telemetry.logs import safe_traceback
 from devlore_server.kit.telemetry.traces import ENDPOINT
-
-
-async def fine() -> None:
-    """A resource that answers."""
-
-
-async def away() -> None:
-    raise ConnectionError("redis://:hunter2@10.0.0.7")
-
-
-async def silent() -> None:
-    await asyncio.sleep(60)
-
-
-async def detailed() -> str:
-    return "12 events behind"
-
-
-def ask(path: str, app: FastAPI) -> httpx2.Response:
-    return TestClient(app).get(path)
-
-
-def app_with(**resources: Any) -> FastAPI:
-    app = FastAPI()
-    health(app, resources, timeout=0.05)
-    return app
-
-
-def test_alive_is_alive_whatever_is_away() -> None:
-    answer = ask("/healthz", app_with(database=away))
-    assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
-
-
-def test_ready_names_each_resource() -> None:
-    answer = ask("/readyz", app_with(database=fine, log=detailed))
-    body = answer.json()
-    assert (answer.status_code, body["status"], body["degraded"]) == (200, "ready", [])
-    assert [(one["name"], one["up"], one["detail"]) for one in body["resources"]] == [
-        ("database", True, None),
-        ("log", True, "12 events behind"),
-    ]
-    assert all(one["milliseconds"] >= 0 for one in body["resources"])
-
-
-async def test_a_resource_is_asked_once_for_all_who_ask_at_the_same_time() -> None:
-    """Anybody may ask, as often as they like: it must not take the connections of those who work."""
-    asked = 0
-
-    async def slow() -> None:
-        nonlocal asked
-        asked += 1
-        await asyncio.sleep(0.02)
-
-    transport = httpx2.ASGITransport(app=app_with(database=slow))
-    async with httpx2.AsyncClient(transport=transport, base_url="http://devlore") as client:
-        answers = await asyncio.gather(*(client.get("/readyz") for _ in range(20)))
-        assert ({answer.status_code for answer in answers}, asked) == ({200}, 1)
-        await client.get("/readyz")
-    assert asked == 2
-
-
-def test_without_a_critical_resource_it_is_down() -> None:
-    answer = ask("/readyz", app_with(database=away, redis=Resource(away, critical=False)))
-    assert (answer.status_code, answer.json()["status"]) == (503, "down")
-    assert answer.json()["degraded"] == ["database", "redis"]
-
-
-def test_without_another_it_is_degraded_and_says_so() -> None:
-    answer = ask("/readyz", app_with(database=fine, redis=Resource(away, critical=False)))
-    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
-    assert answer.json()["degraded"] == ["redis"]
-    assert "hunter2" not in answer.text
-    assert "10.0.0.7" not in answer.text
-
-
-def test_a_resource_that_never_answers_does_not_hold_the_others() -> None:
-    body = ask("/readyz", app_with(database=fine, embedder=Resource(silent, critical=False))).json()
-    assert body["status"] == "degraded"
-    assert body["resources"][1]["detail"] == "no answer within 0.05 s"
-
-
-async def test_a_real_database_is_ready_until_it_is_closed(database: Database) -> None:
-    app = app_with(database=database.ping)
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost") as client:
-        assert (await client.get("/readyz")).status_code in (200, 503)
-        await database.close()
-        assert (await client.get("/readyz")).status_code == 503
 
 
 @pytest.fixture
@@ -196,18 +105,6 @@ async def test_slow_and_failed_requests_leave_a_line(measured: httpx2.AsyncClien
         ("/v1/things/{thing_id}", 200),
         ("/v1/things/{thing_id}", 500),
     ]
-
-
-@pytest.fixture
-def stderr(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """What was logged since the last call; the configuration is put back."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield lambda: capsys.readouterr().err
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
 
 
 def lines(text: str) -> list[dict[str, Any]]:

@@ -51,13 +51,17 @@ class Readiness(BaseModel):
 
 
 def health(app: FastAPI, resources: Mapping[str, Ping | Resource], *, timeout: float = 2.0) -> None:
-    """Add ``/healthz`` and ``/readyz`` to ``app``; each resource gets ``timeout`` seconds, all at once."""
+    """Add ``/healthz`` and ``/readyz`` to ``app``; each resource gets ``timeout`` seconds, all at once.
+
+    That one is away is logged once, and so is its return.
+    """
     known = {name: found if isinstance(found, Resource) else Resource(found) for name, found in resources.items()}
 
     asking: asyncio.Task[list[ResourceState]] | None = None
+    away: set[str] = set()
 
     async def ask() -> list[ResourceState]:
-        return list(await asyncio.gather(*(_ask(name, one, timeout) for name, one in known.items())))
+        return list(await asyncio.gather(*(_ask(name, one, timeout, away) for name, one in known.items())))
 
     @app.get("/healthz", operation_id="get_health", summary="Is the process alive?", tags=["operations"])
     async def get_health() -> Alive:
@@ -92,9 +96,10 @@ def judge(states: list[ResourceState]) -> Readiness:
     return Readiness(status=status, degraded=[state.name for state in away], resources=states)
 
 
-async def _ask(name: str, resource: Resource, timeout: float) -> ResourceState:
+async def _ask(name: str, resource: Resource, timeout: float, away: set[str]) -> ResourceState:
     started = time.perf_counter()
     detail: str | None = None
+    failure: Exception | None = None
     up = False
     try:
         async with asyncio.timeout(timeout):
@@ -104,7 +109,12 @@ async def _ask(name: str, resource: Resource, timeout: float) -> ResourceState:
         detail = f"no answer within {timeout:g} s"
     except Exception as error:
         # Its message may hold addresses and passwords; operators find it in the log, strangers do not.
-        detail = type(error).__name__
-        _log.warning("resource_away", resource=name, exc_info=error)
+        detail, failure = type(error).__name__, error
+    if not up and name not in away:
+        away.add(name)
+        _log.warning("resource_away", resource=name, detail=detail, exc_info=failure)
+    elif up and name in away:
+        away.remove(name)
+        _log.info("resource_back", resource=name)
     spent = round((time.perf_counter() - started) * 1_000, 2)
     return ResourceState(name=name, up=up, critical=resource.critical, milliseconds=spent, detail=detail)
