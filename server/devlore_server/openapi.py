@@ -98,6 +98,8 @@ def bare(routers: Iterable[APIRouter]) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         separate_input_output_schemas=False,
+        # Our own names no path and no query; and whether this one is wanted is found out anew at each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     install(app)
     for router in routers:

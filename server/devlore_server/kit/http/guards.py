@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from secrets import token_hex
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -13,7 +14,6 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from devlore.problems import Malformed, Problem, TooLarge, TooSlow
 from devlore_server.kit.http.rendering import problem_of, problem_response
-from devlore_server.kit.ids import new_id
 
 MIB = 1_048_576
 REQUEST_ID = "devlore.request_id"
@@ -47,7 +47,7 @@ class RequestId:
             await self._app(scope, receive, send)
             return
         given = header(scope, b"x-request-id")
-        request_id = given.decode() if given is not None and _ACCEPTED_ID.fullmatch(given) else new_id().hex
+        request_id = given.decode() if given is not None and _ACCEPTED_ID.fullmatch(given) else token_hex(16)
         scope[REQUEST_ID] = request_id
         clear_contextvars()
         bind_contextvars(request_id=request_id)
