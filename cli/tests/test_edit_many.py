@@ -211,12 +211,18 @@ def mary(team: TeamServer) -> Joined:
     return team.join(name=f"Mary {uuid.uuid4().hex[:8]}")
 
 
+@pytest.fixture
+def name(owner: Desk, mary: Joined) -> str:
+    """A team of the owner and Mary."""
+    made = f"Sharing {uuid.uuid4().hex[:8]}"
+    owner("team", "create", made)
+    owner("team", "add", made, "me", mary.email)
+    return made
+
+
 def test_a_project_is_shared_with_a_team_in_one_go(
-    owner: Desk, desks: Desks, mary: Joined, team: TeamServer, project: str
+    owner: Desk, desks: Desks, mary: Joined, name: str, team: TeamServer, project: str
 ) -> None:
-    name = f"Sharing {uuid.uuid4().hex[:8]}"
-    owner("team", "create", name)
-    owner("team", "add", name, "me", mary.email)
     hers, other = desks(mary), desks(team.join(name="Sam"))
     for number in range(3):
         owner("add", f"Note {number}", "-p", project)
@@ -228,11 +234,8 @@ def test_a_project_is_shared_with_a_team_in_one_go(
 
 
 def test_an_import_is_shared_where_it_does_not_say_who_sees_it(
-    owner: Desk, desks: Desks, mary: Joined, project: str, tmp_path: Path
+    owner: Desk, desks: Desks, mary: Joined, name: str, project: str, tmp_path: Path
 ) -> None:
-    name = f"Importing {uuid.uuid4().hex[:8]}"
-    owner("team", "create", name)
-    owner("team", "add", name, "me", mary.email)
     file = tmp_path / "notes.jsonl"
     file.write_text(
         lines({"title": "Silent"}, {"title": "Mine", "privacy": "private"}, {"title": "Null", "team_id": None})

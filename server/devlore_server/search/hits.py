@@ -164,9 +164,11 @@ async def _confirmed(
     ranked = {candidate.id: candidate for candidate in candidates}
     seen = await _visible(memories, who, list(ranked))
     shown = {memory.id: Hit(ranked[memory.id], memory) for memory in seen if bounds.admit(memory)}
+    if not bounds.leads:
+        return shown
     past = bounds.superseded()
-    replaced = [memory for memory in seen if bounds.leads and past.admit(memory)]
-    successors = await in_force(memories, who, replaced) if replaced else {}
+    replaced = [memory for memory in seen if memory.id not in shown and past.admit(memory)]
+    successors = await in_force(memories, who, replaced)
     for memory in replaced:
         successor = successors.get(memory.id)
         if successor is not None and bounds.admit(successor):

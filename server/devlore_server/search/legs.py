@@ -125,11 +125,12 @@ class Legs:
         if not self._analyser.query(question.text):
             return  # signs only: no word to look for, and all memories would match
         asked = question.bounds.lexical(question.who, question.text)
-        besides = question.bounds.superseded().lexical(question.who, question.text)
 
-        def both(index: ListingIndex) -> tuple[LexicalMatches, LexicalMatches | None]:
+        def both(index: ListingIndex) -> tuple[LexicalMatches, LexicalMatches]:
             found = index.search(asked, question.depth + 1)
-            return found, index.search(besides, LEADING) if question.bounds.leads else None
+            if not question.bounds.leads:
+                return found, LexicalMatches((), ())
+            return found, index.search(question.bounds.superseded().lexical(question.who, question.text), LEADING)
 
         answers.arms += _word_arms(*await self._replica.search(both), question)
 
@@ -171,12 +172,11 @@ async def _at_once() -> None:
     """There is nothing to wait for."""
 
 
-def _word_arms(found: LexicalMatches, besides: LexicalMatches | None, question: Question) -> list[Arm]:
-    superseded = besides or LexicalMatches((), ())
+def _word_arms(found: LexicalMatches, besides: LexicalMatches, question: Question) -> list[Arm]:
     arms = []
     for name, matches, ceiling, leading in (
-        (MEMORY_ARM, found.memories, found.memory_ceiling, superseded.memories),
-        (PASSAGE_ARM, found.passages, found.passage_ceiling, superseded.passages),
+        (MEMORY_ARM, found.memories, found.memory_ceiling, besides.memories),
+        (PASSAGE_ARM, found.passages, found.passage_ceiling, besides.passages),
     ):
         arms.append(Arm(name, _but(question, matches), ceiling, counted=True, superseded=leading))
     return arms

@@ -187,10 +187,11 @@ def _selectivity(arm: Arm) -> float:
 
 def _column(arm: Arm, share: float) -> _Column:
     ceiling = arm.ceiling if arm.ceiling > 0 else inf
-    worth = {found.id.int: share * min(1.0, max(0.0, found.score / ceiling)) for found in arm.found}
-    absent = 0.0 if arm.exhausted else min(worth.values(), default=0.0)
-    worth |= {found.id.int: share * min(1.0, max(0.0, found.score / ceiling)) for found in arm.superseded}
-    return _Column(arm, worth, absent)
+    held, past = (
+        {one.id.int: share * min(1.0, max(0.0, one.score / ceiling)) for one in several}
+        for several in (arm.found, arm.superseded)
+    )
+    return _Column(arm, held | past, 0.0 if arm.exhausted else min(held.values(), default=0.0))
 
 
 def _adjusted(hit: Ranked, traits: Traits | None, now: datetime) -> Ranked:

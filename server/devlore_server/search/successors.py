@@ -24,9 +24,10 @@ async def in_force(memories: Memories, who: Principal, replaced: Iterable[Memory
         if not wanted:
             break
         seen = {memory.id: memory for memory in await memories.visible(who, wanted)}
-        ends |= {id: seen[successor] for id, successor in following.items() if successor in seen}
         for id, successor in following.items():
-            if successor not in seen:
+            if successor in seen:
+                ends[id] = seen[successor]
+            else:
                 del ends[id]
     # What is encrypted from end to end is found by nobody's words.
     return {id: end for id, end in ends.items() if end.status is Status.ACTIVE and end.encryption is None}
