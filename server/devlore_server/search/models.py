@@ -84,12 +84,19 @@ class Models:
         self.building = Generation(model, embedder)
         return self.building
 
-    async def promote(self) -> None:
-        """Let the generation that was built answer."""
-        if self.building is None:
-            return
-        await self._store.promote(self.building.model)
-        self.active, self.building, self.problem = self.building, None, None
+    async def promote(self, built: Generation) -> bool:
+        """Let a generation answer, if its model still does and it was not given up meanwhile.
+
+        Raises EmbedderUnavailable: one whose model is away would take the place of one that answers.
+        """
+        await embed(built, ["ping"], query=True)
+        async with self._opening:  # whoever looks at the generations sees both of the next two, or neither
+            promoted = await self._store.promote(built.model)
+            if promoted:
+                self.active, self.building, self.problem = built, None, None
+        if not promoted:
+            await self.refresh()
+        return promoted
 
     async def drop_building(self) -> None:
         """Give up the generation that was being built."""

@@ -122,21 +122,20 @@ class VectorRebuild:
             try:
                 page = await self._memories.scan(after, VECTOR_PAGE)
                 await self._writer.write(generation, [change_of(memory) for memory in page], report=False)
+                if not page:
+                    await self._swap(generation, done)
+                    return
             except Problem as problem:
                 self.progress.failed(problem.detail or problem.title)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            if not page:
-                await self._swap(done)
-                return
             after, done = (page[-1].organisation_id, page[-1].id), done + len(page)
             self.progress.did(len(page))
             await self._store.advance_rebuild(state.started_at, after, done, state.total)
 
-    async def _swap(self, done: int) -> None:
-        await self._models.promote()
-        await self._store.end_rebuild("done")
-        _said.info("vector_index_rebuilt", memories=done)
+    async def _swap(self, generation: Generation, done: int) -> None:
+        if await self._models.promote(generation):
+            _said.info("vector_index_rebuilt", memories=done)
 
     async def cancel(self) -> bool:
         """Give the running rebuild up; False when none runs."""
@@ -144,8 +143,7 @@ class VectorRebuild:
         if state is None or state.state != "running":
             return False
         await self._models.drop_building()
-        await self._store.end_rebuild("cancelled")
-        return True
+        return await self._store.end_rebuild("cancelled")
 
     async def fail(self, error: Exception) -> None:
         """Note that the rebuild cannot go on; the index that answers is untouched."""

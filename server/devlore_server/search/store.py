@@ -59,11 +59,24 @@ class SearchStore:
         assert made is not None
         return VectorModel(int(made["id"]), name, spec, configured, dimension, state)
 
-    async def promote(self, model: VectorModel) -> None:
-        """Let a building generation answer from now on; the one before is retired."""
+    async def promote(self, model: VectorModel) -> bool:
+        """Let a building generation answer from now on; the one before is retired, the rebuild done.
+
+        False, and nothing has changed, if it is no longer being built: given up meanwhile, or promoted by another
+        process.
+        """
         async with self._database.transaction(None) as connection:
+            built = await row(
+                connection, "SELECT id FROM search.model WHERE id = %s AND state = 'building' FOR UPDATE", (model.id,)
+            )
+            if built is None:
+                return False
             await connection.execute("UPDATE search.model SET state = 'retired' WHERE state = 'active'")
             await connection.execute("UPDATE search.model SET state = 'active' WHERE id = %s", (model.id,))
+            await connection.execute(
+                "UPDATE search.rebuild SET state = 'done', finished_at = now() WHERE state = 'running'"
+            )
+        return True
 
     async def retire(self, model: VectorModel) -> None:
         """Take a building generation out."""
@@ -116,12 +129,14 @@ class SearchStore:
                 (_place(scanned_to), done, max(done, total), started_at),
             )
 
-    async def end_rebuild(self, state: str, error: str | None = None) -> None:
-        """Note that the rebuild is `done`, `cancelled` or `failed`."""
+    async def end_rebuild(self, state: str, error: str | None = None) -> bool:
+        """Note that the running rebuild is `cancelled` or `failed`; False when none runs any more."""
         async with self._database.transaction(None) as connection:
-            await connection.execute(
-                "UPDATE search.rebuild SET state = %s, error = %s, finished_at = now()", (state, error)
+            ended = await connection.execute(
+                "UPDATE search.rebuild SET state = %s, error = %s, finished_at = now() WHERE state = 'running'",
+                (state, error),
             )
+        return ended.rowcount > 0
 
 
 def _place(scanned_to: tuple[UUID, UUID]) -> Any:

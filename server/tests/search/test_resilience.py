@@ -15,6 +15,7 @@ from devlore.types import MemoryDraft, MemoryPatch, RebuildRequest, SearchReques
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import Database
 from devlore_server.kit.log import START, EventLog
+from devlore_server.search.store import SearchStore
 from tests.search.conftest import Desk, EmbeddingServer, HashingEmbedder, Start, running
 
 
@@ -222,7 +223,7 @@ async def test_a_rebuild_goes_on_after_a_restart_and_can_be_cancelled(
         state = (await desk.service.status()).rebuild
         assert state is not None
         assert state["state"] in ("running", "done")
-        # Three memories may have been embedded, and the new model taken over, before its server stopped.
+        # The new model may have taken over before its server stopped; since then it cannot.
         assert (await desk.find(who, "date")).degraded == ([] if state["state"] == "running" else ["vector"])
         server.start()
         await until(lambda: _rebuilt(desk), 30)
@@ -232,6 +233,43 @@ async def test_a_rebuild_goes_on_after_a_restart_and_can_be_cancelled(
         server.stop()
         await desk.service.rebuild(RebuildRequest(embedder="hashing-16"))
         await until(lambda: _rebuilt(desk), 30)
+
+
+async def test_a_model_that_is_away_does_not_take_the_place_of_one_that_answers(
+    start: Start, who: Principal, embedding_server: EmbeddingServer
+) -> None:
+    desk = await start()
+    await desk.parts.models.embedder(embedding_server.spec).ping()
+    embedding_server.stop()
+    # With nothing to embed it is complete at once.
+    await desk.service.rebuild(RebuildRequest(embedder=embedding_server.spec))
+
+    async def held_up() -> bool:
+        state = (await desk.service.status()).rebuild
+        assert state is not None
+        assert state["state"] == "running"
+        return bool(state["detail"])
+
+    await until(held_up)
+    await desk.add(who, "medlar")
+    assert (await desk.find(who, "medlar")).degraded == []
+    embedding_server.start()
+    await until(lambda: _rebuilt(desk), 30)
+    assert (await desk.service.status()).embedder == "openai:hashing"
+
+
+async def test_a_generation_that_was_given_up_is_not_promoted(start: Start, database: Database) -> None:
+    desk = await start()
+    models, store = desk.parts.models, SearchStore(database)
+    given_up = await models.begin_building("hashing-16")
+    await store.retire(given_up.model)
+    assert not await models.promote(given_up)
+    assert models.building is None
+    assert models.active is not None
+    assert [(model.id, model.state) for model in await store.models()] == [
+        (models.active.model.id, "active"),
+        (given_up.model.id, "retired"),
+    ]
 
 
 async def test_an_index_of_another_model_says_what_to_run(
