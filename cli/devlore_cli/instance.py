@@ -139,7 +139,9 @@ def stop(where: Place, timeout: float, wait: Callable[[float], None]) -> bool:
         _until_gone(lambda: running(where) is None, timeout, wait, f"The server (process {found.pid})")
     where.record.unlink(missing_ok=True)
     orphan = _postgres(where)
-    if orphan is not None and probe(where) is None:
+    if orphan is not None and probe(where):
+        orphan = None  # a server that was started otherwise works with it
+    if orphan is not None:
         _signal(orphan, signal.SIGINT)
         _until_gone(lambda: _postgres(where) is None, timeout, wait, f"PostgreSQL (process {orphan})")
     return found is not None or orphan is not None

@@ -21,6 +21,8 @@ from devlore_cli.failures import EXIT_USAGE, Failure
 T = TypeVar("T")
 
 ME = "me"
+_PATIENCE = 1.0
+"""Seconds that somebody who presses Tab waits for the server."""
 
 
 def member(client: Client, organisation: UUID, text: str) -> Member:
@@ -95,7 +97,7 @@ def complete_organisation(_: click.Context, __: click.Parameter, incomplete: str
 def _completed(names: Callable[[Client], Iterable[str]], incomplete: str) -> list[CompletionItem]:
     found: list[str] = []
     # Nobody reads an error between two keystrokes, or waits for one.
-    with suppress(Exception), accounts.connected(None, retry=Retry(attempts=1), timeout=1.0) as client:
+    with suppress(Exception), accounts.connected(None, retry=Retry(attempts=1), timeout=_PATIENCE) as client:
         found = [name for name in names(client) if name.lower().startswith(incomplete.lower())]
     return [CompletionItem(name) for name in found]
 

@@ -74,11 +74,25 @@ BEHIND = {
 
 
 def test_an_index_that_differs_is_trouble(scripted: Scripted, devlore: Terminal) -> None:
-    answers = [INSTANCE, READY, BEHIND, searching(), searching(), samples.page()]
+    answers = [INSTANCE, READY, BEHIND, searching(), BEHIND, searching(), searching(), samples.page()]
     scripted.play(*(Reply(body=answer) for answer in answers))
     shown = devlore("doctor", code=1).out
     assert "✗ indexes: 2 missing" in shown
     assert "devlore rebuild search" in shown
+
+
+def test_an_index_that_caught_up_while_it_was_looked_at_is_no_trouble(scripted: Scripted, devlore: Terminal) -> None:
+    answers = [INSTANCE, READY, BEHIND, searching(), CLEAN, searching(), samples.page()]
+    scripted.play(*(Reply(body=answer) for answer in answers))
+    assert "✓ indexes: 3 memories, every index agrees" in devlore("doctor").out
+
+
+def test_the_last_to_catch_up_is_no_trouble_either(scripted: Scripted, devlore: Terminal) -> None:
+    both = [{"name": name, "clean": False} for name in ("search.lexical", "search.vector")]
+    later = searching(index(), index(name="search.vector", lag=2))
+    answers = [INSTANCE, READY, BEHIND | {"indexes": both}, later, BEHIND | {"indexes": both[1:]}, searching()]
+    scripted.play(*(Reply(body=answer) for answer in [*answers, searching(), samples.page()]))
+    assert "search.vector is 2 events behind and still catching up" in devlore("doctor").out
 
 
 def test_what_only_the_operator_of_a_team_can_mend_is_said_so(scripted: Scripted, devlore: Terminal) -> None:

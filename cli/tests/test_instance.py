@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 from cli.tests.terminal import Terminal
+from sdk.python.tests.scripted import Reply, Scripted
 
 from devlore_cli import instance
 from devlore_cli.failures import Failure
+from tests.instance import free_port
 
 STAND_IN = """
 import http.server, os, signal, sys, time
@@ -41,6 +43,9 @@ if mode == "crash":
     sys.exit(3)
 if mode == "slow":
     time.sleep(0.7)
+if mode == "held":
+    while not os.path.exists("open"):
+        time.sleep(0.02)
 if mode == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 else:
@@ -58,9 +63,7 @@ def where(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(STAND_IN)
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("DEVLORE_PORT", str(probe.getsockname()[1]))
+    monkeypatch.setenv("DEVLORE_PORT", str(free_port()))
     place = instance.place()
     yield place
     if (found := instance.running(place)) is not None:
@@ -80,8 +83,9 @@ def killed(where: instance.Place) -> int:
     found = instance.running(where)
     assert found is not None
     os.kill(found.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 5
-    while instance.running(where) is not None and time.monotonic() < deadline:
+    deadline = time.monotonic() + 30
+    while instance.running(where) is not None:
+        assert time.monotonic() < deadline
         time.sleep(0.02)
     return found.pid
 
@@ -149,9 +153,12 @@ def test_a_start_that_fails_shows_the_end_of_the_log(
     assert str(where.log) in shown
 
 
-def test_a_start_that_takes_too_long_is_said(local: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STAND_IN", "slow")
+def test_a_start_that_takes_too_long_is_said(
+    local: Terminal, where: instance.Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAND_IN", "held")
     assert "not ready after 0 s" in local("up", "--timeout", "0.2", code=1).err
+    (where.home / "open").touch()
     assert local("up").code == 0
 
 
@@ -194,6 +201,27 @@ def test_a_server_that_will_not_end_is_said(
     assert instance.running(where) is not None
 
 
+@pytest.mark.parametrize(("answers", "stopped"), [({"hello": "world"}, True), ({"version": "0.1.0"}, False)])
+def test_a_postgres_that_was_left_behind_is_stopped_unless_a_devlore_works_with_it(
+    scripted: Scripted,
+    devlore: Terminal,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: dict[str, str],
+    stopped: bool,
+) -> None:
+    scripted.play(Reply(body=answers))
+    monkeypatch.setenv("DEVLORE_PORT", str(scripted.server_address[1]))
+    data = home / "postgres" / "data"
+    data.mkdir(parents=True)
+    with subprocess.Popen(["sleep", "600"], cwd=data) as left_behind:
+        (data / "postmaster.pid").write_text(f"{left_behind.pid}\n")
+        ended = devlore("down", code=0 if stopped else 1)
+        assert (left_behind.poll() is not None) is stopped
+        left_behind.kill()
+    assert ("has stopped" in ended.out, "did not start it" in ended.err) == (stopped, not stopped)
+
+
 def test_run_holds_the_home_too(where: instance.Place, local: Terminal) -> None:
     with subprocess.Popen([sys.executable, "-m", "devlore_cli", "run"], stdout=subprocess.DEVNULL) as foreground:
         deadline = time.monotonic() + 10
@@ -204,7 +232,7 @@ def test_run_holds_the_home_too(where: instance.Place, local: Terminal) -> None:
         assert found.pid == foreground.pid
         assert local("up", "--json").json["started"] is False
         local("down")
-        assert foreground.wait(5) == 0
+        assert foreground.wait(30) == 0
 
 
 def test_a_long_log_is_set_aside(where: instance.Place, local: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

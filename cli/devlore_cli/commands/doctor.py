@@ -123,16 +123,22 @@ def _resources(session: Session, remedies: _Remedies) -> Iterator[Finding]:
 
 
 def _indexes(session: Session, remedies: _Remedies) -> Iterator[Finding]:
-    checked = session.client.search.check()
-    if checked.clean:
-        yield Finding("indexes", True, f"{quantity(checked.memories, 'memory', 'memories')}, every index agrees")
-        return
-    lag = {index.name: index.lag for index in session.client.search.status().indexes if not index.parked}
-    different = [str(index.get("name")) for index in checked.indexes if not index.get("clean")]
-    if different and all(lag.get(name) for name in different):
-        behind = ", ".join(f"{name} is {quantity(lag[name], 'event')} behind" for name in different)
-        yield Finding("indexes", True, f"{behind} and still catching up; see devlore status")
-        return
+    lag: dict[str, int] = {}
+    # What was applied while it was looked at differs no more the second time; trouble does.
+    for _ in range(2):
+        before, checked = lag, session.client.search.check()
+        if checked.clean:
+            yield Finding("indexes", True, f"{quantity(checked.memories, 'memory', 'memories')}, every index agrees")
+            return
+        lag = {index.name: index.lag for index in session.client.search.status().indexes if not index.parked}
+        different = [str(index.get("name")) for index in checked.indexes if not index.get("clean")]
+        late = {name: lag.get(name) or before.get(name, 0) for name in different}
+        if late and all(late.values()):
+            behind = ", ".join(f"{name} is {quantity(events, 'event')} behind" for name, events in late.items())
+            yield Finding("indexes", True, f"{behind} and still catching up; see devlore status")
+            return
+        if not late:
+            break
     advice = remedies.rebuild if different else remedies.parked
     yield Finding("indexes", False, "; ".join(checked.problems), advice)
 
