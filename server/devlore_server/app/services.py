@@ -162,4 +162,5 @@ def _integration(process: Process, services: Services, memories: Memories) -> No
         reactions = IntegrationReactions(Disconnections(process.database, memories))
         process.tail(INTEGRATION_DEPARTURES, reactions.disconnect)
     if process.runs("worker"):
-        process.jobs["integration.syncs"] = SyncJobs(service).run
+        # Where the gateway runs along, everything does; elsewhere a sync may be another worker's.
+        process.jobs["integration.syncs"] = SyncJobs(service, alone=process.runs("gateway")).run

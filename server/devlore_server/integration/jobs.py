@@ -31,7 +31,7 @@ class SyncJobs:
     is continued at once instead of when its worker has been silent for long.
     """
 
-    def __init__(self, service: IntegrationService, *, alone: bool = True) -> None:
+    def __init__(self, service: IntegrationService, *, alone: bool) -> None:
         self._service = service
         self._alone = alone
         self._syncs: dict[UUID, asyncio.Task[None]] = {}

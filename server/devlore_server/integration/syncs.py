@@ -141,8 +141,6 @@ class Syncs:
             pulled = connector.pull(Origin(now.config, now.project), checkpoint)
             async with aclosing(pulled) as batches:
                 async for batch in batches:
-                    if run.stop.is_set():
-                        raise _Stopped
                     await self._store(run, batch)
             if run.stop.is_set():
                 raise _Stopped
@@ -165,6 +163,7 @@ class Syncs:
         async with self._database.transaction(run.who) as transaction:
             if await connections.find(transaction, run.who, run.connection.id, lock=True) is None:
                 raise _Stopped
+            await self._ensure_wanted(transaction, run)
             if batch.restart:
                 run.generation = await connections.start_generation(transaction, run.who, run.connection.id)
             seen = arrived + batch.present
@@ -194,9 +193,8 @@ class Syncs:
     async def _sweep(self, run: _Run) -> None:
         """Delete what was brought in before and was not seen since everything was read anew."""
         while True:
-            if run.stop.is_set():
-                raise _Stopped  # before the checkpoint says that everything is in order
             async with self._database.transaction(run.who) as transaction:
+                await self._ensure_wanted(transaction, run)  # before the checkpoint says that everything is in order
                 old = await items.older(transaction, run.who, run.connection.id, run.generation, BATCH)
                 gone = await self._only_here(transaction, run, old)
             if not old:
@@ -209,6 +207,10 @@ class Syncs:
         if not gone:
             return []
         return await items.only_here(transaction, run.who, run.connection.id, run.connection.connector, gone)
+
+    async def _ensure_wanted(self, transaction: Transaction, run: _Run) -> None:
+        if not await syncs.goes_on(transaction, run.who, run.id, self._worker):
+            raise _Stopped
 
     async def _report(self, run: _Run) -> None:
         async with self._database.transaction(run.who) as transaction:

@@ -40,7 +40,7 @@ def service(database: Database, memories: MemoryService) -> IntegrationService:
 @pytest.fixture
 async def worker(service: IntegrationService) -> AsyncIterator[asyncio.Task[None]]:
     """The worker of ``service``, running."""
-    task = asyncio.create_task(SyncJobs(service).run())
+    task = asyncio.create_task(SyncJobs(service, alone=True).run())
     yield task
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

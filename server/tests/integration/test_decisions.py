@@ -192,7 +192,7 @@ def test_kinds(path: str, text: str, kind: str) -> None:
 
 
 def test_no_text_takes_long() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     for text in (
         "[" * 200_000,
         "superseded " * 20_000,
@@ -206,4 +206,4 @@ def test_no_text_takes_long() -> None:
     ):
         stand(text)
         assert Document(text).relative_links is not None
-    assert time.perf_counter() - started < 10
+    assert time.thread_time() - started < 10

@@ -76,7 +76,7 @@ def test_release_notes_link_only_the_first() -> None:
 
 
 def test_no_message_takes_long() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     for message in ("a" * 100_000, "fix " * 30_000, "a/" * 50_000, "#1, " * 25_000, "fixes " + "#1 and " * 20_000):
         tickets(message, None)
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5

@@ -194,8 +194,8 @@ class Slow(MemoryService):
 
 
 @asynccontextmanager
-async def working(service: IntegrationService) -> AsyncIterator[None]:
-    task = asyncio.create_task(SyncJobs(service).run())
+async def working(service: IntegrationService, *, alone: bool = True) -> AsyncIterator[None]:
+    task = asyncio.create_task(SyncJobs(service, alone=alone).run())
     yield
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -205,7 +205,6 @@ async def test_a_sync_cancelled_in_the_middle_of_the_sweep_is_swept_by_the_next(
     database: Database, who: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running_syncs, "BATCH", 2)
-    monkeypatch.setattr(running_syncs, "REPORT_SECONDS", 0.05)
     memories, source = Slow(database), Scripted(*"abcdefgh")
     service = IntegrationService(database, memories, connectors={"scripted": source})
     connection, _ = await service.connect(who, ConnectionDraft(connector="scripted"))
@@ -215,7 +214,6 @@ async def test_a_sync_cancelled_in_the_middle_of_the_sweep_is_swept_by_the_next(
         full = await service.sync(who, connection.id, full=True)
         await asyncio.wait_for(memories.deleting.wait(), 10)
         await service.cancel_sync(who, full.id)
-        await asyncio.sleep(0.3)
         memories.gate.set()
         stopped = await ended(service, who, full)
         assert (stopped.state, stopped.deleted) == ("cancelled", 2)
@@ -234,7 +232,7 @@ async def test_two_workers_never_run_one_sync_and_share_what_waits(
         (await first.connect(who, ConnectionDraft(connector="scripted", config={"place": str(number)})))[0]
         for number in range(6)
     ]
-    async with working(first), working(second):
+    async with working(first, alone=False), working(second, alone=False):
         queued = [await first.sync(who, connection.id) for connection in connections]
         done = [await ended(first, who, sync) for sync in queued]
     assert {sync.state for sync in done} == {"done"}

@@ -5,16 +5,22 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import psycopg
 import pytest
+from psycopg import sql
 
+from devlore_server.kit.embedded import EmbeddedPostgres
 from tests.instance import Instance
 from tests.integration.repositories import Repo
 
 COMMITS = 2_000
+HELD_UP = 1_200
+"""The commit at which the first server waits for a lock until it is killed, however slowly it is looked on."""
 
 
 @pytest.fixture
@@ -60,6 +66,26 @@ def follow(url: str, path: str, *, until: int | None = None, patience: float = 1
     raise AssertionError(f"not there after {patience} s: {sync}")
 
 
+@contextmanager
+def holding_up(home: Path, item: str) -> Iterator[None]:
+    """Whoever stores this item waits meanwhile."""
+    with psycopg.connect(EmbeddedPostgres(home).start(), autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(1)")
+        connection.execute(
+            "CREATE FUNCTION public.hold_up() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END'"
+        )
+        connection.execute(
+            sql.SQL(
+                "CREATE TRIGGER hold_up BEFORE INSERT ON integration.item FOR EACH ROW WHEN (NEW.external_id = {})"
+                " EXECUTE FUNCTION public.hold_up()"
+            ).format(item)
+        )
+        yield
+        connection.execute("SELECT pg_advisory_unlock(1)")
+        connection.execute("DROP FUNCTION public.hold_up CASCADE")
+
+
 def versions(url: str) -> dict[str, int]:
     """Every commit that is stored, by its message, with its version."""
     found: dict[str, int] = {}
@@ -84,9 +110,10 @@ def test_a_sync_goes_on_by_itself_after_the_server_and_its_database_were_killed(
     draft = {"connector": "git", "config": {"path": str(repo.folder)}}
     with httpx2.Client(base_url=instance.url, timeout=30, trust_env=False) as client:
         connection = client.post("/v1/connections", json=draft).json()["id"]
-        path = client.post(f"/v1/connections/{connection}/sync").headers["location"]
-    before = follow(instance.url, path, until=500)
-    instance.kill_server()
+    with holding_up(instance.home, repo.git("rev-parse", f"main~{COMMITS - HELD_UP}")):
+        path = httpx2.post(f"{instance.url}/v1/connections/{connection}/sync", timeout=30).headers["location"]
+        before = follow(instance.url, path, until=500)
+        instance.kill_server()
     instance.start()
     follow(instance.url, path, until=before["done"] + 500)
     instance.kill_postgres()

@@ -138,7 +138,6 @@ async def test_counters_move_while_it_runs_and_it_can_be_stopped(
     sync = await running(service, who, connection)
     assert (sync.total, sync.done, sync.created) == (5, 2, 2)
     await service.cancel_sync(who, sync.id)
-    await asyncio.sleep(REPORT_SECONDS * 1.5)
     source.gate.set()
     stopped = await ended(service, who, sync)
     assert (stopped.state, stopped.done) == ("cancelled", 2)
@@ -162,7 +161,7 @@ async def test_a_worker_that_goes_down_in_order_leaves_its_sync_to_the_next(
     service: IntegrationService, memories: MemoryService, who: Principal, connection: Connection, source: Scripted
 ) -> None:
     source.gate.clear()
-    worker = asyncio.create_task(SyncJobs(service).run())
+    worker = asyncio.create_task(SyncJobs(service, alone=True).run())
     sync = await running(service, who, connection)
     worker.cancel()
     await asyncio.gather(worker, return_exceptions=True)
@@ -188,7 +187,11 @@ async def test_a_sync_whose_worker_was_killed_is_continued(
     claimed = await service.syncs.claim(owned)
     assert claimed is not None
     killed = asyncio.create_task(service.syncs.perform(owned, claimed))
-    await reached(memories, who, ["a", "b"])
+
+    async def told() -> bool:
+        return (await service.get_sync(who, sync.id)).done == 2
+
+    await until(told)
     successor = IntegrationService(database, memories, connectors={"scripted": source})
     assert await successor.syncs.waiting() == []
     assert await successor.syncs.claim(owned) is None
@@ -212,7 +215,7 @@ async def test_a_worker_that_is_alone_continues_at_once_after_a_crash(
     (owned,) = await service.syncs.waiting()
     assert await service.syncs.claim(owned) is not None  # and then the process is killed
     worker = asyncio.create_task(SyncJobs(service, alone=True).run())
-    assert (await ended(service, who, sync, within=5)).state == "done"
+    assert (await ended(service, who, sync, within=12)).state == "done"  # others wait for 15 s
     worker.cancel()
     await asyncio.gather(worker, return_exceptions=True)
 
@@ -294,6 +297,8 @@ async def test_a_watched_connection_is_synced_at_first_and_at_every_change(
 ) -> None:
     connection, _ = await service.connect(who, ConnectionDraft(connector="scripted", watch=True))
     await reached(memories, who, ["a", "b", "c", "d", "e"])
+    (first,) = await service.page_syncs(who, connection.id, 10)
+    await ended(service, who, first)
     source.gate.clear()
     source.names += ["f", "g", "h"]
     source.changed.set()

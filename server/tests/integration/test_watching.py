@@ -46,7 +46,7 @@ async def test_the_slow_look_sees_what_gives_no_notice(tmp_path: Path) -> None:
         await asyncio.sleep(0.3)
         assert not waiting.done()
         value = 1
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 10)
 
 
 async def test_a_folder_that_is_replaced_is_seen_again(tmp_path: Path) -> None:

@@ -156,6 +156,17 @@ async def report(
     return found is not None and not found["cancelling"]
 
 
+async def goes_on(transaction: Transaction, who: Principal, id: UUID, worker: UUID) -> bool:
+    """Whether a sync is still this worker's, and nobody asked it to stop."""
+    found = await row(
+        transaction,
+        "SELECT s.id FROM integration.sync s WHERE s.organisation_id = %s AND s.id = %s AND s.state = 'running'"
+        " AND s.worker = %s AND NOT s.cancelling",
+        (who.organisation, id, worker),
+    )
+    return found is not None
+
+
 async def finish(
     transaction: Transaction,
     who: Principal,
