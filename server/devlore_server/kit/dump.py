@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -33,6 +34,7 @@ _TABLES: LiteralString = """
     WHERE n.nspname = ANY (%s) AND c.relkind = 'r' ORDER BY 1, 2"""
 _SERVED: LiteralString = """
     SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND datname = current_database()"""
+_LEAVING_SECONDS = 5.0
 # HNSW graphs that fit into memory are built many times faster.
 _BEGIN = "BEGIN; SET LOCAL lock_timeout = '10s'; SET LOCAL maintenance_work_mem = '256MB';\n"
 _END = """
@@ -87,8 +89,17 @@ async def dump(url: str, write: Callable[[bytes], None]) -> Contents:
 async def examine(url: str) -> Target:
     """What is at `url`, which must be a superuser's. Raises DumpError."""
     async with await _connect(url) as connection:
-        ((connected,),) = await _rows(connection, _SERVED, APP)
-        return Target(_major(connection), await _schemas(connection), bool(connected))
+        return Target(_major(connection), await _schemas(connection), await _is_served(connection))
+
+
+async def _is_served(connection: AsyncConnection[TupleRow]) -> bool:
+    """Whether a server stays connected: PostgreSQL ends the sessions of one that has just stopped a moment later."""
+    until = time.monotonic() + _LEAVING_SECONDS
+    while await _rows(connection, _SERVED, APP) != [(0,)]:
+        if time.monotonic() > until:
+            return True
+        await asyncio.sleep(0.1)
+    return False
 
 
 async def load(url: str, archive: Iterable[bytes], expected: Contents) -> None:
