@@ -90,7 +90,11 @@ class Line:
         """The connection all who wait for one share: while Redis is away they learn so together."""
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
-        return await asyncio.shield(self._opening)
+        opening = self._opening
+        await asyncio.wait([opening])
+        if opening.cancelled():
+            raise ConnectionError("closed")
+        return opening.result()
 
     async def _open(self) -> _Talk:
         target, loop = self._target, asyncio.get_running_loop()
@@ -139,6 +143,9 @@ class _Talk(asyncio.Protocol):
     def ask(self, words: tuple[Word, ...]) -> asyncio.Future[Reply]:
         """The answer to come. Commands of one turn of the event loop leave in one piece."""
         answer: asyncio.Future[Reply] = self._loop.create_future()
+        if self.over:  # it ended while the caller waited for it
+            answer.set_exception(ConnectionResetError("Redis closed the connection"))
+            return answer
         if not self._outgoing:
             self._loop.call_soon(self._send)
         self._outgoing.append(packed(words))

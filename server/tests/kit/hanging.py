@@ -31,13 +31,36 @@ class Clock:
 
 
 @contextmanager
-def hanging(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Meanwhile the process takes connections and answers nothing."""
+def hanging(process: subprocess.Popen[bytes], *lines: Line) -> Iterator[None]:
+    """Meanwhile the process takes connections and answers nothing, and those at ``lines`` have little patience."""
     os.kill(process.pid, signal.SIGSTOP)
+    before = [_be_patient(line, 0.3) for line in lines]
     try:
         yield
     finally:
         os.kill(process.pid, signal.SIGCONT)
+        for line, seconds in zip(lines, before, strict=True):
+            _be_patient(line, seconds)
+
+
+def _be_patient(line: Line, seconds: float) -> float:
+    """Wait so long for an answer from now on; how long it was before."""
+    before = line._target.socket_timeout
+    line._target.socket_timeout = seconds
+    talk = line._talk
+    if talk is not None:
+        talk._patience = seconds
+        if talk._watch is not None:  # it would look again when the patience of before is over
+            talk._watch.cancel()
+            talk._watch = None
+    return float(before)
+
+
+async def hung_up(line: Line) -> None:
+    """Wait until it has noticed that Redis ended the connection."""
+    async with asyncio.timeout(20):
+        while line._talk is None or not line._talk.over:
+            await asyncio.sleep(0.005)
 
 
 @contextmanager

@@ -110,10 +110,10 @@ async def test_a_cache_that_is_away_misses_and_does_not_promise() -> None:
 async def test_a_cache_that_hangs_is_waited_for_once_a_second_not_at_each_look() -> None:
     clock = Clock()
     with own_redis() as (url, process), capture_logs() as lines:
-        line = Line(connect(url, patience=1), clock=clock)
+        line = Line(connect(url, patience=10), clock=clock)
         cache = RedisCache(line)
         await cache.put(key("a"), b"x", 60)
-        with hanging(process):
+        with hanging(process, line):
             for _ in range(2):
                 assert await cache.get(key("a")) is None
                 for _ in range(10):

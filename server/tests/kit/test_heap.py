@@ -26,7 +26,10 @@ async def main():
     pieces.clear()
     before = resident()
     trimming = asyncio.create_task(heap.keep_trimmed(0.01))
-    await asyncio.sleep(1)
+    for _ in range(3_000):
+        if resident() < before - 100:
+            break
+        await asyncio.sleep(0.01)
     trimming.cancel()
     print(before, resident())
 

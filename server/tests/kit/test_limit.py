@@ -113,7 +113,7 @@ async def test_without_redis_the_process_counts_itself() -> None:
 async def test_while_redis_hangs_the_process_counts_itself_and_says_so_once() -> None:
     clock, policy = hanging.Clock(), Policy("p", 30, 3_600)
     with own_redis() as (url, process), capture_logs() as lines:
-        line = Line(connect(url, patience=1), clock=clock)
+        line = Line(connect(url, patience=10), clock=clock)
         limiter = FallbackLimiter(RedisLimiter(line), LocalLimiter())
 
         async def ten() -> int:
@@ -121,7 +121,7 @@ async def test_while_redis_hangs_the_process_counts_itself_and_says_so_once() ->
             return sum(verdict.allowed for (verdict,) in taken)
 
         assert await ten() == 10
-        with hanging.hanging(process):
+        with hanging.hanging(process, line):
             for _ in range(2):
                 assert await ten() == 10
                 assert (await limiter.take([Demand("k", policy, 5)]))[0].allowed

@@ -22,7 +22,7 @@ from redis.exceptions import InvalidResponse, ResponseError
 from devlore_server.kit.cache import connect
 from devlore_server.kit.line import IncompleteError, Line, packed, parsed
 from tests.instance import free_port
-from tests.kit.hanging import Clock, until_it_listens
+from tests.kit.hanging import Clock, hung_up, until_it_listens
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -144,7 +144,7 @@ async def test_a_connection_that_ends_fails_those_who_wait_and_is_opened_anew() 
         clock.pause()
         for _ in range(2):  # the second one finds the connection closed while nobody used it
             await line.ping()
-            await asyncio.sleep(0.05)
+            await hung_up(line)
     assert connections == 3
 
 
@@ -159,15 +159,18 @@ async def test_a_silent_redis_is_given_up_and_so_is_everything_behind() -> None:
 
 
 async def test_patience_is_for_each_question_not_for_the_connection() -> None:
+    pauses = [0.0, 1.0]
+
     async def redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(65_536):
-            await asyncio.sleep(0.06)
+            await asyncio.sleep(pauses.pop(0))
             writer.write(b"+PONG\r\n")
         writer.close()
 
-    async with served(redis, patience=0.1) as line:
-        for _ in range(4):
-            await line.ping()
+    async with served(redis, patience=4) as line:
+        await line.ping()
+        await asyncio.sleep(3.5)
+        await line.ping()  # under way when the first one's time is up
 
 
 @pytest.mark.parametrize("nonsense", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b":x\r\n", b"+PONG\r\n+ONE TOO MANY\r\n"])
@@ -185,7 +188,7 @@ async def test_what_is_no_answer_ends_the_connection(nonsense: bytes) -> None:
         except InvalidResponse:
             clock.pause()
         else:
-            await asyncio.sleep(0.05)
+            await hung_up(line)
         await line.ping()
     assert answers == []
 
@@ -196,14 +199,19 @@ async def test_nobody_there_is_said_at_once() -> None:
     assert [isinstance(error, OSError) for error in failed] == [True] * 10
 
 
-async def test_a_closed_line_fails_who_waits() -> None:
+@pytest.mark.parametrize("opened", [True, False], ids=["for an answer", "for the connection"])
+async def test_a_closed_line_fails_who_waits(opened: bool) -> None:
+    asked = asyncio.Event()
+
     async def redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"PING\r\n")
+        asked.set()
         await reader.read()
         writer.close()
 
     async with served(redis) as line:
         waiting = asyncio.create_task(line.ping())
-        await asyncio.sleep(0.05)
+        await (asked.wait() if opened else asyncio.sleep(0))
         line.close()
         with pytest.raises(ConnectionError):
             await waiting

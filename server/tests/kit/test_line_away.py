@@ -13,7 +13,7 @@ from redis.exceptions import InvalidResponse, ResponseError
 from devlore_server.kit.cache import connect
 from devlore_server.kit.line import PAUSE, LeftAlone, Line, packed
 from tests.instance import own_redis
-from tests.kit.hanging import Clock, connections, hanging, started_again, until_it_listens
+from tests.kit.hanging import Clock, connections, hanging, hung_up, started_again, until_it_listens
 
 Connection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -63,9 +63,9 @@ def saying(*answers: bytes) -> Connection:
 
 async def test_of_one_that_hangs_one_caller_a_second_finds_out(clock: Clock) -> None:
     with own_redis() as (url, process):
-        line = Line(connect(url, patience=1), clock=clock)
+        line = Line(connect(url, patience=10), clock=clock)
         assert await line.ask("ECHO", "x") == b"x"
-        with hanging(process):
+        with hanging(process, line):
             assert await ten(line) == {TimeoutError: 10}, "those who were on their way"
             for _ in range(3):
                 assert await ten(line) == {LeftAlone: 10}
@@ -118,7 +118,7 @@ async def test_a_connection_that_ended_while_nobody_asked_is_no_failure(clock: C
     async with served(clock, answer, answer, answer) as (line, made):
         for _ in range(3):
             assert await line.ask("ECHO", "x") == b"x"
-            await asyncio.sleep(0.05)
+            await hung_up(line)
         assert len(made) == 3
 
 

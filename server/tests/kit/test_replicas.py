@@ -79,9 +79,9 @@ async def test_what_only_reads_asks_nobody(who: Principal) -> None:
 async def test_while_redis_hangs_each_replica_takes_it_once_and_waits_once_a_second(who: Principal) -> None:
     clock = Clock()
     with own_redis() as (url, process):
-        lines = [Line(connect(url, patience=1), clock=clock) for _ in range(2)]
+        lines = [Line(connect(url, patience=10), clock=clock) for _ in range(2)]
         one, two = (replica(RedisCache(line)) for line in lines)
-        with hanging(process):
+        with hanging(process, *lines):
             taken = header(who)
             assert [await ask(service, taken) for service in (one, two, one, two)] == [200, 200, 401, 401]
             assert [await ask(one, header(who)) for _ in range(10)] == [200] * 10

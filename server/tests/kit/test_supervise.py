@@ -13,7 +13,7 @@ from devlore_server.kit.supervise import JobDown, Supervisor
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervise, "FIRST_DELAY", 0.01)
-    monkeypatch.setattr(supervise, "CALM_AFTER", 0.1)
+    monkeypatch.setattr(supervise, "CALM_AFTER", 60)
 
 
 async def test_a_job_runs_until_the_supervisor_is_left() -> None:
@@ -33,9 +33,9 @@ async def test_a_job_runs_until_the_supervisor_is_left() -> None:
     assert ended.is_set()
 
 
-async def test_a_crashed_job_is_started_again_and_named_until_it_is_calm() -> None:
+async def test_a_crashed_job_is_started_again_and_named_until_it_is_calm(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = 0
-    steady = asyncio.Event()
+    steady, crash = asyncio.Event(), asyncio.Event()
 
     async def job() -> None:
         nonlocal runs
@@ -43,15 +43,22 @@ async def test_a_crashed_job_is_started_again_and_named_until_it_is_calm() -> No
         if runs < 3:
             raise ValueError("no")
         steady.set()
+        await crash.wait()
+        if runs == 3:
+            raise ValueError("no more")
         await asyncio.sleep(60)
 
     async with Supervisor() as supervisor:
         supervisor.start("tail", job)
-        await asyncio.wait_for(steady.wait(), 5)
+        await asyncio.wait_for(steady.wait(), 20)
         assert runs == 3
-        with pytest.raises(JobDown, match="tail: ValueError: no"):
+        with pytest.raises(JobDown, match=r"tail: ValueError: no$"):
             await supervisor.ping()
-        await asyncio.sleep(0.2)
+        monkeypatch.setattr(supervise, "CALM_AFTER", 0.1)
+        crash.set()
+        async with asyncio.timeout(20):
+            while runs < 4 or supervisor.down:
+                await asyncio.sleep(0.01)
         await supervisor.ping()
 
 

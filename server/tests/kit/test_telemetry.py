@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -32,8 +33,9 @@ from devlore_server.kit.telemetry.logs import safe_traceback
 from devlore_server.kit.telemetry.traces import ENDPOINT
 
 
-@pytest.fixture
-async def measured() -> AsyncIterator[httpx2.AsyncClient]:
+@asynccontextmanager
+async def measuring(slow: float) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of an application to which requests of ``slow`` seconds are slow."""
     app = FastAPI()
     install(app)
     router = Router(prefix="/v1")
@@ -49,9 +51,15 @@ async def measured() -> AsyncIterator[httpx2.AsyncClient]:
     app.include_router(router)
     app.include_router(metrics_route())
     app.add_middleware(CatchAll)
-    app.add_middleware(Measured, slow=0.05)
+    app.add_middleware(Measured, slow=slow)
     app.add_middleware(RequestId)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost") as client:
+        yield client
+
+
+@pytest.fixture
+async def measured() -> AsyncIterator[httpx2.AsyncClient]:
+    async with measuring(60) as client:
         yield client
 
 
@@ -83,10 +91,10 @@ async def test_an_application_without_routes_names_its_own() -> None:
         scope["devlore.route"] = "proxy:memory"
         await PlainTextResponse("")(scope, receive, send)
 
-    transport = httpx2.ASGITransport(Measured(proxy))
+    transport, before = httpx2.ASGITransport(Measured(proxy)), counted("GET", "proxy:memory", 200)
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
         await client.get("/v1/memories/1")
-    assert counted("GET", "proxy:memory", 200) == 1
+    assert counted("GET", "proxy:memory", 200) == before + 1
 
 
 async def test_metrics_are_prometheus_text(measured: httpx2.AsyncClient) -> None:
@@ -98,9 +106,11 @@ async def test_metrics_are_prometheus_text(measured: httpx2.AsyncClient) -> None
 
 
 async def test_slow_and_failed_requests_leave_a_line(measured: httpx2.AsyncClient) -> None:
-    with capture_logs() as lines:
-        for thing in ("quick", "slow", "broken"):
-            await measured.get(f"/v1/things/{thing}")
+    async with measuring(0.05) as impatient:
+        with capture_logs() as lines:
+            await measured.get("/v1/things/quick")
+            await impatient.get("/v1/things/slow")
+            await measured.get("/v1/things/broken")
     assert [(line["route"], line["status"]) for line in lines if line["event"] == "request"] == [
         ("/v1/things/{thing_id}", 200),
         ("/v1/things/{thing_id}", 500),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -11,8 +11,9 @@ from uuid import UUID
 
 from devlore.events import Event
 from devlore_server.kit.auth import Principal
+from devlore_server.kit.db import Database
 from devlore_server.kit.ids import new_id
-from devlore_server.kit.log import START, Consumer, EventLog
+from devlore_server.kit.log import START, Consumer, EventLog, Position, Tail
 
 ALL = ["memory.created", "memory.updated", "search.near_duplicates_found"]
 CREATED = ["memory.created"]
@@ -60,6 +61,26 @@ class Seen:
             while len(set(self.ids)) < count:
                 self._more.clear()
                 await self._more.wait()
+
+
+class Watched(EventLog):
+    """Remembers how many events each look at the log found."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.looks: list[int] = []
+
+    async def tail(self, after: Position, types: Sequence[str], limit: int) -> Tail:
+        found = await super().tail(after, types, limit)
+        self.looks.append(len(found.events))
+        return found
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something of this process holds."""
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from devlore_server.kit.db import Database
 from devlore_server.kit.log import START, Consumer, Cursors, EventLog, Position, PostgresCursors, Tail
 from devlore_server.kit.log import consumer as consuming
 from devlore_server.kit.telemetry import REGISTRY
-from tests.kit.log.tailing import CREATED, Seen, event, everything, running, write
+from tests.kit.log.tailing import CREATED, Seen, Watched, event, everything, running, until, write
 
 
 async def test_a_consumer_gets_what_was_written_before_and_after_it_started(log: EventLog, who: Principal) -> None:
@@ -34,9 +34,9 @@ async def test_notify_wakes_a_consumer_long_before_its_poll(
     seen = Seen()
     async with running(Consumer(log, "any", CREATED, seen.apply)) as consumer:
         await write(log, who, event(who))
-        assert await consumer.wait_for(await log.head(), 5)
+        assert await consumer.wait_for(await log.head(), 20)
         await write(log, who, event(who))
-        assert await consumer.wait_for(await log.head(), 5)
+        assert await consumer.wait_for(await log.head(), 20)
 
 
 async def test_what_is_committed_wakes_those_who_take_it(log: EventLog) -> None:
@@ -68,8 +68,7 @@ async def test_what_another_process_writes_without_a_hint_is_found_by_the_poll(
         await write(log, who, event(who))
         await seen.upto(1)
         await write(EventLog(elsewhere), who, event(who))
-        async with asyncio.timeout(3):
-            await seen.upto(2)
+        await seen.upto(2)
     await elsewhere.close()
 
 
@@ -78,7 +77,7 @@ async def test_a_consumer_goes_on_where_it_stopped(log: EventLog, who: Principal
         seen = Seen()
         await write(log, who, event(who), event(who))
         async with running(Consumer(log, "any", CREATED, seen.apply)) as consumer:
-            assert await consumer.wait_for(await log.head(), 5)
+            assert await consumer.wait_for(await log.head(), 20)
         assert len(seen.ids) == 2
 
 
@@ -104,27 +103,29 @@ async def test_an_idle_consumer_starts_with_one_event_again(log: EventLog, who: 
     async with running(Consumer(log, "any", CREATED, seen.apply)) as consumer:
         for _ in range(2):
             await write(log, who, *[event(who) for _ in range(20)])
-            assert await consumer.wait_for(await log.head(), 5)
-            await asyncio.sleep(0.2)
+            assert await consumer.wait_for(await log.head(), 20)
+            await until(lambda: consumer._limit == 1)
     assert [len(batch) for batch in seen.batches] == [1, 4, 15, 1, 4, 15]
 
 
 async def test_events_that_follow_closely_are_gathered_until_somebody_waits_for_them(
-    log: EventLog, who: Principal, monkeypatch: pytest.MonkeyPatch
+    database: Database, who: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consuming, "REST_SECONDS", 60)
-    seen = Seen()
+    log, seen = Watched(database), Seen()
     async with running(Consumer(log, "any", CREATED, seen.apply)) as consumer:
         await write(log, who, event(who))
         await seen.upto(1)
-        await asyncio.sleep(0.2)
+        await until(lambda: 1 in log.looks and log.looks[-1] == 0)
         for _ in range(3):
             await write(log, who, event(who))
             await asyncio.sleep(0.05)
         assert len(seen.ids) == 1
-        assert await consumer.wait_for(await log.head(), 5)
+        assert await consumer.wait_for(await log.head(), 20)
         await write(log, who, event(who))
-        assert not await consumer.wait_for(Position(2**62, 0), 0.5)
+        waiting = asyncio.create_task(consumer.wait_for(Position(2**62, 0), 60))
+        await seen.upto(5)
+        waiting.cancel()
     assert [len(batch) for batch in seen.batches] == [1, 3, 1]
 
 
@@ -141,10 +142,12 @@ async def test_events_of_other_types_are_gathered_too(
             await super().store(name, position)
 
     async with running(Consumer(log, "any", CREATED, Seen().apply, cursors=Counting(log.database))) as consumer:
-        for _ in range(5):
+        await write(log, who, event(who, "memory.updated"))
+        await until(lambda: bool(stored))
+        for _ in range(4):
             await write(log, who, event(who, "memory.updated"))
-            await asyncio.sleep(0.2)
-        assert await consumer.wait_for(await log.head(), 5)
+            await asyncio.sleep(0.05)
+        assert await consumer.wait_for(await log.head(), 20)
     assert len(stored) == 2
     assert stored[-1] == await log.head()
 
@@ -155,15 +158,14 @@ async def test_a_gathered_event_comes_by_itself(log: EventLog, who: Principal, m
     async with running(Consumer(log, "any", CREATED, seen.apply)):
         for count in range(1, 4):
             await write(log, who, event(who))
-            async with asyncio.timeout(5):
-                await seen.upto(count)
+            await seen.upto(count)
 
 
 async def test_events_of_other_types_are_passed_over(log: EventLog, who: Principal) -> None:
     seen = Seen()
     await write(log, who, event(who), event(who, "memory.updated"))
     async with running(Consumer(log, "any", CREATED, seen.apply)) as consumer:
-        assert await consumer.wait_for(await log.head(), 5)
+        assert await consumer.wait_for(await log.head(), 20)
     assert len(seen.ids) == 1
     assert await PostgresCursors(log.database).load("any") == await log.head()
 
@@ -172,7 +174,7 @@ async def test_an_idle_log_is_not_written_to(log: EventLog, who: Principal, owne
     await write(log, who, event(who, "memory.updated"))
     with psycopg.connect(owner_url, autocommit=True) as connection:
         async with running(Consumer(log, "any", CREATED, Seen().apply)) as consumer:
-            assert await consumer.wait_for(await log.head(), 5)
+            assert await consumer.wait_for(await log.head(), 20)
             transaction = "SELECT pg_snapshot_xmax(pg_current_snapshot())"
             before = connection.execute(transaction).fetchone()
             for _ in range(5):
@@ -187,7 +189,10 @@ async def test_wait_for_gives_up_after_its_timeout(log: EventLog, who: Principal
     assert not await consumer.wait_for(await log.head(), 0.05)
 
 
-async def test_wait_for_waits_for_an_event_that_an_open_transaction_withholds(log: EventLog, who: Principal) -> None:
+async def test_wait_for_waits_for_an_event_that_an_open_transaction_withholds(
+    log: EventLog, who: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consuming, "POLL_SECONDS", 60)
     seen = Seen()
     async with running(Consumer(log, "any", CREATED, seen.apply)) as consumer:
         async with log.database.transaction(who) as slow:
@@ -195,7 +200,7 @@ async def test_wait_for_waits_for_an_event_that_an_open_transaction_withholds(lo
             await write(log, who, event(who))
             head = await log.head()
             assert not await consumer.wait_for(head, 0.2)
-        assert await consumer.wait_for(head, 0.5)
+        assert await consumer.wait_for(head, 20)
     assert len(seen.ids) == 2
 
 
@@ -207,10 +212,10 @@ async def test_reset_applies_everything_again(log: EventLog, who: Principal) -> 
     seen = Seen()
     await write(log, who, *[event(who) for _ in range(5)])
     async with running(Consumer(log, "any", CREATED, seen.apply)) as consumer:
-        assert await consumer.wait_for(await log.head(), 5)
+        assert await consumer.wait_for(await log.head(), 20)
         await consumer.reset()
         assert consumer.position == START
-        assert await consumer.wait_for(await log.head(), 5)
+        assert await consumer.wait_for(await log.head(), 20)
     assert len(seen.ids) == 10
     assert await PostgresCursors(log.database).load("any") == await log.head()
 
@@ -228,7 +233,7 @@ async def test_reset_in_the_middle_of_a_batch_wins(log: EventLog, who: Principal
         await inside.wait()
         await consumer.reset()
         go_on.set()
-        assert await consumer.wait_for(await log.head(), 5)
+        assert await consumer.wait_for(await log.head(), 20)
     assert len(seen.ids) == 2
 
 
@@ -258,10 +263,10 @@ async def test_reset_wins_over_a_look_at_the_log_that_began_while_it_was_being_s
     log, seen = Slow(database), Seen()
     await write(log, who, *[event(who) for _ in range(5)])
     async with running(Consumer(log, "any", CREATED, seen.apply, cursors=Late(database))) as consumer:
-        assert await consumer.wait_for(await log.head(), 5)
+        assert await consumer.wait_for(await log.head(), 20)
         await consumer.reset()
         go_on.set()
-        assert await consumer.wait_for(await log.head(), 5)
+        assert await consumer.wait_for(await log.head(), 20)
     assert len(seen.ids) == 10
 
 
@@ -281,7 +286,7 @@ async def test_lag_counts_what_waits(log: EventLog, who: Principal) -> None:
     await write(log, who, event(who), event(who), event(who, "memory.updated"))
     assert await consumer.lag() == 2
     async with running(consumer):
-        assert await consumer.wait_for(await log.head(), 5)
+        assert await consumer.wait_for(await log.head(), 20)
     assert await consumer.lag() == 0
     assert REGISTRY.get_sample_value("devlore_log_lag_events", {"consumer": "lagging"}) == 0
 
@@ -318,7 +323,7 @@ async def test_cursors_can_live_elsewhere(log: EventLog, who: Principal) -> None
     cursors: Cursors = Memory()
     await write(log, who, event(who))
     async with running(Consumer(log, "any", CREATED, Seen().apply, cursors=cursors)) as consumer:
-        assert await consumer.wait_for(await log.head(), 5)
+        assert await consumer.wait_for(await log.head(), 20)
     assert Memory.kept == {"any": await log.head()}
     assert await PostgresCursors(log.database).load("any") == START
 
@@ -336,6 +341,6 @@ async def test_a_cursor_lost_after_its_batch_only_repeats_events(log: EventLog, 
     seen = Seen()
     await write(log, who, event(who), event(who))
     async with running(Consumer(log, "any", CREATED, seen.apply, cursors=Forgetful(log.database))) as consumer:
-        assert await consumer.wait_for(await log.head(), 5)
+        assert await consumer.wait_for(await log.head(), 20)
     assert set(seen.ids) == {one.id for one in await everything(log)}
     assert len(seen.ids) == 3

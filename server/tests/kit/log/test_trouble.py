@@ -41,7 +41,7 @@ async def test_a_poison_event_is_found_and_parked_and_the_others_go_on(log: Even
     poisonous = {written[0].id, written[50].id, written[99].id}
     await write(log, who, *written)
     async with running(Consumer(log, "picky", CREATED, failing(seen, poisonous, calls))) as consumer:
-        assert await consumer.wait_for(await log.head(), 10)
+        assert await consumer.wait_for(await log.head(), 20)
     assert seen.ids == [one.id for one in written if one.id not in poisonous]
     assert await consumer.parked() == 3
     assert REGISTRY.get_sample_value("devlore_log_parked_events", {"consumer": "picky"}) == 3
@@ -55,7 +55,7 @@ async def test_a_parked_event_belongs_to_its_organisation(
 ) -> None:
     await write(log, who, poison := event(who))
     async with running(Consumer(log, "picky", CREATED, failing(Seen(), {poison.id}, []))) as consumer:
-        assert await consumer.wait_for(await log.head(), 10)
+        assert await consumer.wait_for(await log.head(), 20)
     query: LiteralString = "SELECT consumer, event_id, error, attempts FROM log.parked"
     async with database.transaction(who) as connection:
         assert await rows(connection, query) == [
@@ -74,13 +74,13 @@ async def test_parked_events_are_applied_at_the_next_start_once_what_was_wrong_i
     poisonous.update(one.id for one in written[:2])
     await write(log, who, *written)
     async with running(Consumer(log, "picky", CREATED, failing(seen, poisonous, []))) as consumer:
-        assert await consumer.wait_for(await log.head(), 10)
+        assert await consumer.wait_for(await log.head(), 20)
     assert seen.ids == [written[2].id]
     poisonous.remove(written[0].id)
     async with running(Consumer(log, "picky", CREATED, failing(seen, poisonous, []))) as consumer:
         await seen.upto(2)
         await write(log, who, later := event(who))
-        assert await consumer.wait_for(await log.head(), 10)
+        assert await consumer.wait_for(await log.head(), 20)
         assert await consumer.parked() == 1
         assert REGISTRY.get_sample_value("devlore_log_parked_events", {"consumer": "picky"}) == 1
     assert seen.ids == [written[2].id, written[0].id, later.id]
@@ -93,7 +93,7 @@ async def test_what_is_away_at_the_start_is_waited_for_before_parked_events_are_
     seen, calls = Seen(), 0
     await write(log, who, parked := event(who))
     async with running(Consumer(log, "picky", CREATED, failing(Seen(), {parked.id}, []))) as consumer:
-        assert await consumer.wait_for(await log.head(), 10)
+        assert await consumer.wait_for(await log.head(), 20)
 
     async def away_at_first(events: list[Event]) -> None:
         nonlocal calls
@@ -105,7 +105,7 @@ async def test_what_is_away_at_the_start_is_waited_for_before_parked_events_are_
     async with running(Consumer(log, "picky", CREATED, away_at_first)) as consumer:
         await seen.upto(1)
         await write(log, who, event(who))
-        assert await consumer.wait_for(await log.head(), 10)
+        assert await consumer.wait_for(await log.head(), 20)
         assert await consumer.parked() == 0
     assert seen.ids[0] == parked.id
 
@@ -155,7 +155,7 @@ async def test_a_poison_event_purged_meanwhile_is_not_parked(log: EventLog, who:
 
     head = await log.head()
     async with running(Consumer(log, "picky", CREATED, apply)) as consumer:
-        assert await consumer.wait_for(head, 5)
+        assert await consumer.wait_for(head, 20)
     assert await consumer.parked() == 0
 
 
@@ -242,14 +242,14 @@ async def test_after_a_restore_nothing_is_missed(log: EventLog, owner_url: str, 
     old = [event(who, n=n) for n in range(3)]
     await write(log, who, *old)
     async with running(Consumer(log, "any", CREATED, Seen().apply)) as consumer:
-        assert await consumer.wait_for(await log.head(), 5)
+        assert await consumer.wait_for(await log.head(), 20)
     cursor = await as_if_restored(owner_url)
     seen, new = Seen(), event(who, n=3)
     cursors = Kept(cursor) if outside else None
     async with running(Consumer(log, "any", CREATED, seen.apply, cursors=cursors)) as consumer:
         await write(log, who, new)
         await seen.upto(4)
-        assert await consumer.wait_for(await log.head(), 5)
+        assert await consumer.wait_for(await log.head(), 20)
     assert seen.ids == [one.id for one in [*old, new]]
 
 
