@@ -98,10 +98,12 @@ class Authenticate:
             refused.set_exception(problem)
             return refused
         finding = asyncio.create_task(self._found(question, network))
-        if self._standings.remembered(question.credential) is None:
+        known = self._standings.remembered(question.credential)
+        if known is None:
             with suppress(Problem):
                 await finding
-        if (known := self._standings.remembered(question.credential)) is not None:
+            known = self._standings.remembered(question.credential)
+        if known is not None:
             scope[PAYER] = known.organisation, known.person
         return finding
 

@@ -55,7 +55,8 @@ class Standings:
         known = self._known.get(credential)
         if known is not None:
             whose = (known.standing.organisation, known.standing.person)
-        # Read before identity is asked: a change in between makes another mark, and the next request asks again.
+        # Both from before identity is asked: a change in between makes another mark, or is seen when the time is over.
+        until = self._clock() + KEPT
         mark = await self._mark(whose) if whose is not None else None
         if known is not None and mark is not None and mark == known.mark and self._clock() < known.until:
             return known.standing
@@ -63,7 +64,7 @@ class Standings:
         if standing is None:
             self._known.pop(credential, None)
             return None
-        self._known[credential] = _Remembered(standing, mark, self._clock() + KEPT)
+        self._known[credential] = _Remembered(standing, mark, until)
         self._known.move_to_end(credential)
         if len(self._known) > self._most:
             self._known.popitem(last=False)

@@ -12,6 +12,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from devlore_server.gateway import standings
 from devlore_server.gateway.authenticate import Admission, Authenticate
 from devlore_server.gateway.limits import Quotas, RateLimits
 from devlore_server.gateway.networks import Networks
@@ -75,6 +76,12 @@ class Door:
         transport = httpx2.ASGITransport(app or self.app, client=("203.0.113.7", 5000))
         async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, headers=bearer(token)) as client:
             return await client.get("/")
+
+
+@pytest.fixture(autouse=True)
+def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who somebody was a moment ago is known, however long a test takes."""
+    monkeypatch.setattr(standings, "KEPT", 3_600.0)
 
 
 @pytest.fixture

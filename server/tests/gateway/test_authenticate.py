@@ -12,6 +12,7 @@ import pytest
 from joserfc.jwk import OKPKey
 
 from devlore.problems import Unauthenticated
+from devlore_server.gateway import standings
 from devlore_server.gateway.authenticate import FRESH, Keyring
 from devlore_server.gateway.individual import ORGANISATION
 from devlore_server.identity.signing import Signing
@@ -121,7 +122,8 @@ async def test_an_old_proof_is_not_fresh(gate: Gate, older: timedelta, status: i
         assert answer.json()["code"] == "step-up-required"
 
 
-async def test_identity_is_asked_once_for_many_requests(gate: Gate) -> None:
+async def test_identity_is_asked_once_for_many_requests(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standings, "KEPT", 3_600.0)  # however long the five take
     owner = await gate.owner()
     gate.identity.asked.clear()
     for _ in range(5):

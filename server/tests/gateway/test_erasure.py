@@ -121,7 +121,7 @@ async def test_a_purge_reaches_the_answers_through_the_log(
     consumer = Consumer(log, GATEWAY_ANSWERS.consumer, GATEWAY_ANSWERS.types, StoredAnswers(database).erase)
     running = asyncio.create_task(consumer.run())
     await memories.purge(who, memory.id)
-    assert await consumer.wait_for(await log.head(), 5)
+    assert await consumer.wait_for(await log.head(), 30)
     running.cancel()
     assert answers_with(owner_url, CANARY) == 0
 

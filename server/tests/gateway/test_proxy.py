@@ -215,7 +215,7 @@ async def test_half_a_request_does_not_pass_for_a_whole_one(api: httpx2.AsyncCli
 
 async def test_metrics_know_a_proxied_path_by_its_template(proxy: Proxy) -> None:
     async for url in listening(Measured(Individual(proxy.around(NOWHERE)))):
-        async with httpx2.AsyncClient(base_url=url, trust_env=False) as client:
+        async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
             await client.get("/v1/memories/0197-a-path-of-its-own")
     names = {sample.labels.get("route") for family in REGISTRY.collect() for sample in family.samples}
     assert "/v1/memories*" in names
@@ -227,7 +227,7 @@ async def test_a_dead_service_is_a_problem_that_names_it(api: httpx2.AsyncClient
         closed.bind(("127.0.0.1", 0))
         dead = Proxy({"memory": f"http://127.0.0.1:{closed.getsockname()[1]}"}, SECRET)
         async for url in listening(Individual(dead.around(NOWHERE))):
-            async with httpx2.AsyncClient(trust_env=False) as client:
+            async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
                 answer = await client.get(url + "/v1/memories")
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert "memory" in answer.json()["detail"]
@@ -246,7 +246,7 @@ async def test_a_service_that_dies_in_the_middle_cuts_the_answer(api: httpx2.Asy
     server = await asyncio.start_server(half, "127.0.0.1", 0)
     cut = Proxy({"memory": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"}, SECRET)
     async for url in listening(Individual(cut.around(NOWHERE))):
-        async with httpx2.AsyncClient(trust_env=False) as client:
+        async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
             with pytest.raises(httpx2.RemoteProtocolError), suppress(AssertionError):
                 await client.get(url + "/v1/memories")
     await cut.close()

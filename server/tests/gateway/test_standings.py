@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -17,11 +18,14 @@ from devlore_server.kit.ids import new_id
 from devlore_server.kit.line import Line
 from devlore_server.kit.revocation import Revocations
 from devlore_server.ports import Standing
+from tests.gateway.passing import passes
 from tests.instance import own_redis
 from tests.kit import hanging
 
 ORGANISATION, PERSON = UUID(int=7), UUID(int=8)
 WHOSE: Whose = (ORGANISATION, PERSON)
+PATIENCE = 60
+"""Seconds that a Redis which hangs is waited for: they pass at once, and none that answers takes as long."""
 
 
 def standing(**changes: Any) -> Standing:
@@ -75,14 +79,14 @@ def revocations(cache: Cache) -> Revocations:
 
 
 async def test_it_is_asked_once_while_nothing_changes(revocations: Revocations) -> None:
-    desk, standings = Desk(), Standings(revocations)
+    desk, standings = Desk(), Standings(revocations, clock=Clock())
     answers = [await standings.of("token", desk.ask, WHOSE) for _ in range(5)]
     assert answers == [desk.answer] * 5
     assert desk.asked == 1
 
 
 async def test_a_change_is_seen_by_the_next_request(cache: Cache, revocations: Revocations) -> None:
-    desk, standings = Desk(), Standings(revocations)
+    desk, standings = Desk(), Standings(revocations, clock=Clock())
     await standings.of("token", desk.ask, WHOSE)
     desk.answer = standing(role="viewer")
     await Revocations(cache).changed(*WHOSE)  # as another process would
@@ -94,7 +98,7 @@ async def test_a_change_is_seen_by_the_next_request(cache: Cache, revocations: R
 
 
 async def test_a_change_of_somebody_else_is_none(revocations: Revocations) -> None:
-    desk, standings = Desk(), Standings(revocations)
+    desk, standings = Desk(), Standings(revocations, clock=Clock())
     await standings.of("token", desk.ask, WHOSE)
     await revocations.changed(ORGANISATION, UUID(int=9))
     await revocations.changed(UUID(int=9), PERSON)
@@ -103,7 +107,7 @@ async def test_a_change_of_somebody_else_is_none(revocations: Revocations) -> No
 
 
 async def test_a_change_while_identity_is_asked_is_not_missed(revocations: Revocations) -> None:
-    desk, standings = Desk(), Standings(revocations)
+    desk, standings = Desk(), Standings(revocations, clock=Clock())
     stale = standing()
 
     async def overtaken() -> Standing | None:
@@ -117,7 +121,7 @@ async def test_a_change_while_identity_is_asked_is_not_missed(revocations: Revoc
 
 
 async def test_a_key_or_cookie_says_whose_it_is_only_once_it_is_known(revocations: Revocations) -> None:
-    desk, standings = Desk(), Standings(revocations)
+    desk, standings = Desk(), Standings(revocations, clock=Clock())
     for _ in range(4):
         await standings.of(b"digest", desk.ask)
     assert desk.asked == 2, "the first answer came before its mark could be read"
@@ -138,8 +142,23 @@ async def test_it_is_forgotten_before_two_seconds_have_passed(revocations: Revoc
     assert await standings.of("token", desk.ask, WHOSE) is None
 
 
+async def test_the_time_runs_from_before_identity_was_asked(revocations: Revocations) -> None:
+    clock, desk = Clock(), Desk()
+    standings = Standings(revocations, clock=clock)
+
+    async def slowly() -> Standing | None:
+        clock.now += KEPT - 0.1
+        return await desk.ask()
+
+    await standings.of("token", slowly, WHOSE)
+    desk.answer = None
+    assert await standings.of("token", desk.ask, WHOSE) is not None
+    clock.now += 0.2
+    assert await standings.of("token", desk.ask, WHOSE) is None
+
+
 async def test_refusals_are_not_remembered(revocations: Revocations) -> None:
-    desk, standings = Desk(), Standings(revocations)
+    desk, standings = Desk(), Standings(revocations, clock=Clock())
     desk.answer = None
     assert await standings.of("token", desk.ask, WHOSE) is None
     desk.answer = standing()
@@ -147,7 +166,7 @@ async def test_refusals_are_not_remembered(revocations: Revocations) -> None:
 
 
 async def test_credentials_do_not_mix(revocations: Revocations) -> None:
-    first, second, standings = Desk(), Desk(), Standings(revocations)
+    first, second, standings = Desk(), Desk(), Standings(revocations, clock=Clock())
     second.answer = standing(role="owner")
     assert await standings.of("one", first.ask, WHOSE) == first.answer
     assert await standings.of("two", second.ask, WHOSE) == second.answer
@@ -155,7 +174,7 @@ async def test_credentials_do_not_mix(revocations: Revocations) -> None:
 
 
 async def test_the_oldest_is_forgotten_beyond_a_number(revocations: Revocations) -> None:
-    desk, standings = Desk(), Standings(revocations, most=2)
+    desk, standings = Desk(), Standings(revocations, most=2, clock=Clock())
     for credential in ("a", "b", "c", "b", "c", "a"):
         await standings.of(credential, desk.ask, WHOSE)
     assert desk.asked == 4
@@ -168,7 +187,7 @@ async def test_when_nobody_can_tell_every_request_asks(blind: str) -> None:
     await revocations.changed(*WHOSE)  # does not fail what it follows
     with pytest.raises(Unavailable):
         await revocations.mark(*WHOSE)
-    desk, standings = Desk(), Standings(revocations)
+    desk, standings = Desk(), Standings(revocations, clock=Clock())
     for _ in range(3):
         await standings.of("token", desk.ask, WHOSE)
     desk.answer = None
@@ -179,7 +198,7 @@ async def test_when_nobody_can_tell_every_request_asks(blind: str) -> None:
 async def test_what_was_remembered_is_not_used_once_redis_is_away() -> None:
     with own_redis() as (url, process):
         line = Line(connect(url))
-        desk, standings = Desk(), Standings(Revocations(RedisCache(line)))
+        desk, standings = Desk(), Standings(Revocations(RedisCache(line)), clock=Clock())
         assert await standings.of("token", desk.ask, WHOSE) is not None
         process.kill()
         process.wait()
@@ -191,13 +210,17 @@ async def test_what_was_remembered_is_not_used_once_redis_is_away() -> None:
 async def test_while_redis_hangs_every_request_asks_and_one_a_second_waits() -> None:
     clock = hanging.Clock()
     with own_redis() as (url, process):
-        line = Line(connect(url, patience=1), clock=clock)
+        line = Line(connect(url, patience=PATIENCE), clock=clock)
         desk, revocations = Desk(), Revocations(RedisCache(line))
-        standings = Standings(revocations)
+        standings = Standings(revocations, clock=Clock())
         await standings.of("token", desk.ask, WHOSE)
         with hanging.hanging(process):
             for _ in range(2):
-                for _ in range(10):
+                waiting = asyncio.create_task(standings.of("token", desk.ask, WHOSE))
+                while not waiting.done():
+                    await passes(PATIENCE)
+                assert await waiting == desk.answer
+                for _ in range(9):
                     assert await standings.of("token", desk.ask, WHOSE) == desk.answer
                 clock.pause()
         assert desk.asked == 21

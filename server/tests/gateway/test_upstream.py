@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -298,12 +299,10 @@ async def test_a_service_that_is_silent_is_given_up(monkeypatch: pytest.MonkeyPa
 
 
 async def test_nobody_there_is_said_at_once() -> None:
-    server = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    with pytest.raises(UpstreamAway, match="Refused"):
-        await get(Upstream(f"http://127.0.0.1:{port}"))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        with pytest.raises(UpstreamAway, match="Refused"):
+            await get(Upstream(f"http://127.0.0.1:{closed.getsockname()[1]}"))
 
 
 async def test_whoever_finds_no_room_waits_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from tests.gateway.answering import OK, get, serving, whole
 @pytest.mark.parametrize("pause", [0.0, 0.05], ids=["with the answer", "later"])
 async def test_what_comes_unasked_is_nobodys_answer(pause: float) -> None:
     """A service that is made to write two answers to one request must not answer the next caller."""
-    connections = 0
+    connections, written = 0, asyncio.Event()
 
     async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
@@ -26,12 +26,15 @@ async def test_what_comes_unasked_is_nobodys_answer(pause: float) -> None:
             if pause:
                 await asyncio.sleep(pause / 5)
                 writer.write(second)
+            written.set()
         writer.close()
 
     async with serving(twice) as upstream:
         for _ in range(3):
             assert await get(upstream) == (200, b"ok")
-            await asyncio.sleep(pause)
+            await written.wait()
+            written.clear()
+            await asyncio.sleep(pause)  # a turn of the loop, in which it arrives
     assert connections == 3
 
 
