@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -26,6 +28,8 @@ def create(folder: Path) -> None:
         inside = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python"]
         if subprocess.run([*inside, "install", "--quiet", "pip"]).returncode == 0:
             return
+    # Half an environment would be taken for one the next time.
+    shutil.rmtree(folder, ignore_errors=True)
     sys.exit(
         f"Python cannot make a virtual environment: {made.stdout or made.stderr}\nDebian: apt-get install python3-venv"
     )
@@ -44,7 +48,9 @@ def install(lock: Path) -> None:
 
 def pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", *arguments]
-    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # A registry may be slow, or busy for a moment; what somebody has set for pip stands.
+    patient = {"PIP_TIMEOUT": "60", "PIP_RETRIES": "10"} | os.environ
+    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=patient)
     if ran.returncode:
         sys.exit(f"pip {' '.join(arguments)} failed:\n{ran.stdout[-4000:]}")
 
