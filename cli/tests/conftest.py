@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from cli.tests.desk import Desk, Desks
 from cli.tests.terminal import Terminal
 from sdk.python.tests.scripted import Scripted
 from sdk.python.tests.teams import TeamServer, started_team
+
+from tests.instance import free_port, silent_port
 
 # A run in the background inherits an ignored SIGINT, and so would every command whose Ctrl-C is tested.
 if threading.current_thread() is threading.main_thread():
@@ -68,11 +69,10 @@ def started() -> Iterator[str]:
     """A real Devlore in a home of its own, started by `devlore up` and stopped by `devlore down`; its address."""
     # A short path: that of PostgreSQL's socket may not exceed 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="dvl-cli-", dir="/tmp"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DEVLORE_")}
-    environment = kept | {"DEVLORE_HOME": str(folder / "home"), "DEVLORE_PORT": port}
+    own = {"DEVLORE_HOME": str(folder / "home"), "DEVLORE_PORT": str(free_port())}
+    # A leg that is late is left out of an answer, and on a busy machine one may be.
+    environment = kept | own | {"DEVLORE_SEARCH_DEADLINE_MS": "60000"}
     program = [sys.executable, "-m", "devlore_cli"]
     began = subprocess.run([*program, "up", "--json"], env=environment, capture_output=True, text=True, check=False)
     try:
@@ -114,11 +114,10 @@ def owner(desks: Desks) -> Desk:
 
 
 @pytest.fixture
-def closed() -> str:
+def closed() -> Iterator[str]:
     """An address at which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    with silent_port() as held:
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 @pytest.fixture

@@ -99,7 +99,8 @@ def repository(tmp_path: Path, project: str) -> Path:
     folder.mkdir()
     git(folder, "init", "-q", "-b", "main")
     for number in range(3):
-        (folder / "file.txt").write_text(str(number))
+        # Another test may make the same commits in the same second; the content tells their ids apart.
+        (folder / "file.txt").write_text(f"{project} {number}")
         git(folder, "add", ".")
         git(folder, "commit", "-q", "-m", f"Change {number}\n\nFixes #{number}")
     return folder

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from cli.tests.terminal import Stream
 
-from devlore_cli import progress
 from devlore_cli.output import Screen, columns_of
 from devlore_cli.progress import Progress
 
@@ -16,6 +13,14 @@ def screen(terminal: bool) -> tuple[Screen, Stream]:
     stream = Stream()
     stream.terminal = terminal
     return Screen(stream), stream
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the clock says, in seconds."""
+    moment = [1_000.0]
+    monkeypatch.setattr("devlore_cli.progress.time.monotonic", lambda: moment[0])
+    return moment
 
 
 def test_a_terminal_gets_a_bar_that_is_taken_away_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,15 +34,14 @@ def test_a_terminal_gets_a_bar_that_is_taken_away_at_the_end(monkeypatch: pytest
     assert text.endswith("\r\x1b[2K")
 
 
-def test_rate_and_time_left_come_from_the_last_seconds() -> None:
+def test_rate_and_time_left_come_from_the_last_seconds(now: list[float]) -> None:
     shown, _ = screen(True)
     bar = Progress(shown, "git")
     bar.update(0, 1_000)
-    time.sleep(0.2)
+    now[0] += 0.25
     bar.update(100, 1_000)
-    assert 250 < bar.rate() < 600
-    assert "/s" in bar.text(100, 1_000)
-    assert "left" in bar.text(100, 1_000)
+    assert bar.rate() == 400
+    assert bar.text(100, 1_000).endswith(" · 400/s · 2 s left")
 
 
 def test_without_a_total_it_counts() -> None:
@@ -57,12 +61,13 @@ def test_it_never_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
     assert columns_of(drawn) < 60
 
 
-def test_elsewhere_a_plain_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_elsewhere_a_plain_line_now_and_then(now: list[float]) -> None:
     shown, stream = screen(False)
     with Progress(shown, "git") as bar:
+        now[0] += 9.5
         bar.update(1, 10)
         assert stream.text() == ""
-        monkeypatch.setattr(progress, "_PLAIN_EVERY", 0.0)
+        now[0] += 0.5
         bar.update(2, 10)
     assert stream.text().splitlines() == ["git: 20% · 2 of 10 memories" + stream.text().splitlines()[0][27:]]
     assert "\x1b" not in stream.text()

@@ -105,7 +105,7 @@ def test_a_memory_in_full(real: Terminal, project: str) -> None:
     rows = dict(re.findall(r"^ *(\w+)  (.+)$", shown.partition("\n\n")[0], re.MULTILINE))
     assert rows["id"] == old
     assert rows["status"] == f"superseded by {new} – better"
-    assert rows["happened"].startswith(("6 years ago (2020-02-0", "7 years ago (2020-02-0"))
+    assert re.match(r"\d+ years ago \(2020-02-0", rows["happened"])
     assert rows["source"] == f"wiki · {project} · https://w.example/1 · Ada"
     assert rows["valid"].startswith("2020-02-0")
     assert rows["version"] == "2"

@@ -13,6 +13,7 @@ import sys
 import termios
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 from cli.tests.terminal import Terminal
@@ -138,6 +139,12 @@ def test_windows_lines_and_a_byte_order_mark_are_taken_off(real: Terminal, proje
     assert (made["title"], made["body"]) == ("Title", "One\nTwo")
 
 
+def unread(pipe: IO[bytes]) -> int:
+    """How many bytes in a pipe nobody has taken yet."""
+    found: tuple[int] = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))
+    return found[0]
+
+
 def test_ctrl_c_while_stdin_is_awaited(real: Terminal) -> None:
     running = subprocess.Popen(
         [*DEVLORE, "add", "-"],
@@ -145,7 +152,11 @@ def test_ctrl_c_while_stdin_is_awaited(real: Terminal) -> None:
         stderr=subprocess.PIPE,
         env=os.environ | {"DEVLORE_URL": real.url},
     )
-    time.sleep(1.5)
+    assert running.stdin is not None
+    running.stdin.write(b"More is to come\n")
+    running.stdin.flush()
+    while unread(running.stdin):
+        time.sleep(0.02)
     running.send_signal(signal.SIGINT)
     _, shown = running.communicate(timeout=20)
     assert running.returncode == 130

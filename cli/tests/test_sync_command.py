@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -105,17 +104,20 @@ def test_a_folder_that_is_not_there_is_a_usage_error(devlore: Terminal, tmp_path
     assert "does not exist" in devlore("sync", "git", str(tmp_path / "none"), code=2).err
 
 
-def test_ctrl_c_stops_the_sync_in_the_server(scripted: Scripted, tmp_path: Path) -> None:
-    scripted.play(
-        Reply(body=samples.page(connection(tmp_path))), Reply(202, run("queued")), Reply(body=run("running", done=1))
-    )
+def test_ctrl_c_stops_the_sync_in_the_server(
+    scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = iter((Reply(body=samples.page(connection(tmp_path))), Reply(202, run("queued"))))
+
+    def next_reply() -> Reply:
+        asked = scripted.seen[-1].method
+        return Reply(204) if asked == "DELETE" else next(begun, Reply(body=run("running", done=1)))
+
+    monkeypatch.setattr(scripted, "next_reply", next_reply)
     command = [sys.executable, "-m", "devlore_cli", "sync", "git", str(tmp_path)]
     environment = os.environ | {"DEVLORE_URL": scripted.url}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 10
-    while len(scripted.seen) < 4 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    scripted.play(Reply(204))
+    scripted.await_requests(4)
     process.send_signal(signal.SIGINT)
     _, shown = process.communicate(timeout=10)
     assert process.returncode == 130
@@ -135,11 +137,9 @@ def test_on_a_terminal_ctrl_c_asks(scripted: Scripted, tmp_path: Path, answer: s
     process = subprocess.Popen(command, env=environment, stdin=inner, stdout=inner, stderr=inner)
     os.close(inner)
     shown = ""
-    deadline = time.monotonic() + 10
-    while len(scripted.seen) < 4 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    scripted.await_requests(4)
     process.send_signal(signal.SIGINT)
-    while "watching" not in shown and time.monotonic() < deadline:
+    while "watching" not in shown:
         shown += os.read(outer, 4096).decode(errors="replace")
     scripted.play(Reply(204) if cancelled else Reply(body=run("done", done=1, created=1)))
     os.write(outer, f"{answer}\n".encode())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,15 +17,14 @@ from sdk.python.tests.teams import PASSWORD
 
 import devlore
 from devlore import problems
+from tests.instance import free_port
 
 
 class Machine:
     """A computer with a Devlore of its own: `devlore …` as processes, in a home nobody else uses."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = str(probe.getsockname()[1])
+        self.port = str(free_port())
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DEVLORE_")}
         own = {
             "DEVLORE_HOME": str(folder / "home"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import uuid
 from pathlib import Path
 
@@ -96,11 +95,8 @@ def test_what_is_no_address_is_said_as_that(devlore: Terminal, url: str) -> None
     assert "devlore up" not in ended.err and "DEVLORE_URL" in ended.err
 
 
-def test_only_this_machines_server_can_be_started_by_up(devlore: Terminal) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    assert "Start it with: devlore up" in devlore("list", "--url", f"http://127.0.0.1:{port}", code=1).err
+def test_only_this_machines_server_can_be_started_by_up(devlore: Terminal, closed: str) -> None:
+    assert "Start it with: devlore up" in devlore("list", "--url", closed, code=1).err
     away = devlore("list", "--url", "http://devlore.invalid", code=1).err
     assert "Nothing answers at http://devlore.invalid." in away and "devlore up" not in away
 

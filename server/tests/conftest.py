@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import UUID
 
+import hypothesis
 import psycopg
 import pytest
 import redis
@@ -28,6 +29,10 @@ from devlore_server.kit.embedded import EmbeddedPostgres
 from devlore_server.kit.ids import new_id
 from devlore_server.kit.log import EventLog
 from devlore_server.settings import Settings
+
+# An example that takes long on a busy machine is no wrong one.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 TEMPLATE = "devlore_template"
 SCOPES = frozenset(
@@ -150,7 +155,8 @@ def home() -> Iterator[Path]:
 def settings(owner_url: str) -> Iterator[Settings]:
     """The settings of one process with every role, on this test's own database."""
     home = Path(tempfile.mkdtemp(prefix="dvl-home-", dir="/tmp"))
-    yield Settings(home=home, port=0, database_url=SecretStr(owner_url), log_level="warning")
+    # Whoever looks for what was found, and not for how soon, waits for every leg.
+    yield Settings(home=home, port=0, database_url=SecretStr(owner_url), log_level="warning", search_deadline_ms=30_000)
     shutil.rmtree(home, ignore_errors=True)
 
 
@@ -179,7 +185,10 @@ async def _answering(settings: Settings) -> AsyncIterator[str]:
     with socket.create_server((settings.host, 0)) as bound:
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
         async with application(settings.model_copy(update={"public_url": url})) as app:
-            config = uvicorn.Config(app, http="httptools", lifespan="off", log_config=None, access_log=False)
+            # Kept for longer than clients keep them, as the server does: none is closed just when it is used again.
+            config = uvicorn.Config(
+                app, http="httptools", lifespan="off", log_config=None, access_log=False, timeout_keep_alive=30
+            )
             running = uvicorn.Server(config)
             answering = asyncio.create_task(running._serve(sockets=[bound]))
             yield url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -16,12 +17,24 @@ from pathlib import Path
 
 import httpx2
 import psutil
+import redis
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nothing listens on, below those the system gives out: nobody is given it until it is listened on."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+@contextmanager
+def silent_port() -> Iterator[socket.socket]:
+    """A port of loopback that refuses connections and is nobody else's: bound, and not listened on."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held
 
 
 @contextmanager
@@ -32,14 +45,25 @@ def own_redis() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     options = ["--port", "0", "--unixsocket", str(answers), "--save", "", "--appendonly", "no", "--dir", str(folder)]
     process = subprocess.Popen([str(shutil.which("redis-server")), *options], stdout=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 10
-        while not answers.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        _await_redis(f"unix://{answers}")
         yield f"unix://{answers}", process
     finally:
         process.kill()
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _await_redis(url: str) -> None:
+    """Wait until it answers: its socket is there a moment before. That it was asked is not counted."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with redis.Redis.from_url(url) as client:
+                client.config_resetstat()
+                return
+        except redis.exceptions.ConnectionError:
+            assert time.monotonic() < deadline, "redis-server does not answer"
+            time.sleep(0.02)
 
 
 class Instance:

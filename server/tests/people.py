@@ -61,8 +61,11 @@ class Person(httpx2.Client):
 
     def sees(self, memory: dict[str, Any]) -> dict[str, bool]:
         """Through which of the three ways this person finds a memory."""
-        found = self.get("/v1/search", params={"q": memory["title"], "wait": "indexed", "limit": 50})
-        assert found.status_code == 200, found.text
+        for _ in range(6):  # a request waits ten seconds at most for what was written
+            found = self.get("/v1/search", params={"q": memory["title"], "wait": "indexed", "limit": 50})
+            assert found.status_code == 200, found.text
+            if found.headers["devlore-indexed"] == "true":
+                break
         listed = self.get("/v1/memories", params={"limit": 100})
         return {
             "get": self.get(f"/v1/memories/{memory['id']}").status_code == 200,

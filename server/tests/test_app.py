@@ -141,12 +141,9 @@ async def test_nothing_goes_on_after_it_has_ended(settings: Settings, owner_url:
     assert asyncio.all_tasks() == before
     query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = 'devlore_app'"
     async with await psycopg.AsyncConnection.connect(owner_url, autocommit=True) as connection:
-        for _ in range(50):
-            left = await (await connection.execute(query)).fetchone()
-            if left == (0,):
-                break
-            await asyncio.sleep(0.02)
-        assert left == (0,)
+        async with asyncio.timeout(20):
+            while await (await connection.execute(query)).fetchone() != (0,):
+                await asyncio.sleep(0.02)
 
 
 async def test_migrating_by_itself(postgres: str, settings: Settings) -> None:

@@ -11,12 +11,13 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+from devlore_server import healthy
 from devlore_server.__main__ import main
 from devlore_server.container import make_secrets
 from devlore_server.healthy import Unhealthy, ensure_healthy
 from devlore_server.kit.migrate import MIGRATIONS, MigrationError, app_password, app_url, migrate
 from devlore_server.settings import Settings
-from tests.instance import free_port
+from tests.instance import silent_port
 
 SHARED, OWNED = {"secret", "redis_password", "app_database_url", "redis_url"}, {"postgres_password", "database_url"}
 
@@ -64,8 +65,8 @@ def test_the_command_says_what_it_made(folders: tuple[Path, Path]) -> None:
 
 
 def test_nobody_listening_is_unhealthy() -> None:
-    with pytest.raises(Unhealthy, match="does not answer"):
-        ensure_healthy(free_port())
+    with silent_port() as nobody, pytest.raises(Unhealthy, match="does not answer"):
+        ensure_healthy(nobody.getsockname()[1])
 
 
 def check(port: int) -> subprocess.CompletedProcess[str]:
@@ -75,12 +76,17 @@ def check(port: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-async def test_the_check_of_a_container_asks_the_server(server: str, settings: Settings) -> None:
+async def test_the_check_of_a_container_asks_the_server(
+    server: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The server itself waits for PostgreSQL for two seconds, and a busy machine for both.
+    monkeypatch.setattr(healthy, "_PATIENCE", 30)
     port = int(server.rpartition(":")[2])
     well = await asyncio.to_thread(check, port)
     assert well.returncode == 0, well.stderr
     assert "fastapi" not in well.stderr, "it costs every container a little every few seconds"
-    assert (await asyncio.to_thread(check, free_port())).returncode == 1
+    with silent_port() as nobody:
+        assert (await asyncio.to_thread(check, nobody.getsockname()[1])).returncode == 1
     assert settings.database_url is not None
     with psycopg.connect(settings.database_url.get_secret_value(), autocommit=True) as connection:
         connection.execute("ALTER ROLE devlore_app CONNECTION LIMIT 0")

@@ -43,7 +43,7 @@ def module(path: str) -> Any:
 async def test_it_remembers_once_and_finds(generated: Path, server: str) -> None:
     models, create = module("models"), module("api.memories.create_memory")
     find, edit = module("api.search.search_memories"), module("api.memories.edit_memory")
-    async with module("client").Client(base_url=server, raise_on_unexpected_status=True) as client:
+    async with module("client").Client(base_url=server, timeout=30, raise_on_unexpected_status=True) as client:
         draft = models.MemoryDraft(title="Why the pool ran dry", body="Ten connections.", tags=["pool"])
         key = str(uuid4())
         first = await create.asyncio(client=client, body=draft, wait="indexed", idempotency_key=key)

@@ -51,11 +51,17 @@ class Run:
     def environment(self, shutdown_seconds: int = 10) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("DEVLORE_")}
         chosen = {"HOME": self.home, "PORT": self.port, "SHUTDOWN_SECONDS": shutdown_seconds}
+        chosen["SEARCH_DEADLINE_MS"] = 30_000  # what a search finds must not depend on how busy the machine is
         return kept | {f"DEVLORE_{name}": str(value) for name, value in chosen.items()}
 
     @property
     def said(self) -> str:
         return self._output.read_text(errors="replace")
+
+    @property
+    def told(self) -> list[str]:
+        """Its lines, but for warnings that Redis took too long: on a machine that stalls they are true."""
+        return [line for line in self.said.splitlines() if not ("[warning" in line and "_away" in line)]
 
     def parts(self) -> dict[str, psutil.Process]:
         """The running processes by role; Redis as `redis`."""
@@ -90,8 +96,8 @@ class Run:
 
 
 def free_ports(many: int) -> int:
-    """The first of several ports in a row that nobody listens on."""
-    for first in range(21_000, 32_000, 50):
+    """The first of several ports in a row that nobody listens on, below those that are given out one at a time."""
+    for first in range(10_000, 20_000, 50):
         try:
             for port in range(first, first + many):
                 socket.create_server(("127.0.0.1", port)).close()
@@ -114,7 +120,7 @@ def run() -> Iterator[Run]:
 
 def test_a_team_comes_up_heals_and_goes_down(run: Run) -> None:
     run.start()
-    greeting = run.said.splitlines()
+    greeting = run.told
     link = f"  {run.url}/invitation#{secret_of(run.said)}"
     begun = f"Starting on {run.home}, a process per role. This takes a moment, the first time more."
     answers = f"Devlore answers at {run.url}."
@@ -139,7 +145,7 @@ def test_a_team_comes_up_heals_and_goes_down(run: Run) -> None:
     run.start()
     assert owner.again().sees(memory) == {"get": True, "list": True, "search": True}
     assert run.interrupt() == 0
-    assert run.said.splitlines() == [begun, answers, "Ctrl-C stops it."], "it has its owner; ending is quiet, too"
+    assert run.told == [begun, answers, "Ctrl-C stops it."], "it has its owner; ending is quiet, too"
 
 
 def test_nothing_outlives_a_killed_team_and_the_next_comes_up(run: Run) -> None:

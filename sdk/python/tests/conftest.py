@@ -14,7 +14,7 @@ import pytest
 from sdk.python.tests.scripted import Scripted
 from sdk.python.tests.teams import TeamServer, started_team
 
-from tests.instance import Instance
+from tests.instance import Instance, silent_port
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,8 @@ def url() -> Iterator[str]:
     """The address of a real Devlore, shared by the tests of a run: each keeps to a project of its own."""
     # A short path: that of PostgreSQL's socket may not exceed 107 bytes.
     home = Path(tempfile.mkdtemp(prefix="dvl-sdk-", dir="/tmp"))
-    server = Instance(home)
+    # A leg that is late is left out of an answer, and on a busy machine one may be.
+    server = Instance(home, search_deadline_ms="60000")
     try:
         server.start()
         yield server.url
@@ -63,8 +64,13 @@ def scripted() -> Iterator[Scripted]:
 
 
 @pytest.fixture
-def closed_port() -> int:
-    """A port nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def closed() -> Iterator[socket.socket]:
+    """A port nothing listens on, and nobody else is given."""
+    with silent_port() as held:
+        yield held
+
+
+@pytest.fixture
+def closed_port(closed: socket.socket) -> int:
+    """The number of that port."""
+    return int(closed.getsockname()[1])

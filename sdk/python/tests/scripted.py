@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -55,13 +56,31 @@ class Scripted(ThreadingHTTPServer):
         self.replies: list[Reply] = [Reply()]
         self.seen: list[Seen] = []
         self.guard = threading.Lock()
+        self.over = threading.Event()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
+    def server_close(self) -> None:
+        """Close, and let nobody's pause outlast the test."""
+        self.over.set()
+        super().server_close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that is gone: stderr may be what another test looks at by now."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
     def play(self, *replies: Reply) -> None:
         self.replies = list(replies)
+
+    def await_requests(self, many: int) -> None:
+        """Wait until so many have arrived; a client that has given up may have done so before its request was read."""
+        deadline = time.monotonic() + 30
+        while len(self.seen) < many and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(self.seen) >= many, f"{len(self.seen)} of {many} requests"
 
     def next_reply(self) -> Reply:
         with self.guard:
@@ -81,7 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.seen.append(Seen(self.command, parts.path, parse_qs(parts.query), headers, body))
         reply = self.server.next_reply()
-        time.sleep(reply.after)
+        if self.server.over.wait(reply.after):
+            self.close_connection = True
+            return
         if reply.drop:
             self.break_off()
             return

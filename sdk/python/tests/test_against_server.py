@@ -75,7 +75,9 @@ def test_links_from_both_ends(client: devlore.Client, project: str) -> None:
     incoming = [found for found in client.memories.all_links(two.id) if found.direction == "incoming"]
     assert [(found.memory_id, found.type) for found in incoming] == [(one.id, LinkType.CONTRADICTS)]
     client.memories.unlink(one.id, made.id)
-    assert {found.target for found in client.memories.links(one.id).items} == {"#12"}
+    left = client.memories.links(one.id).items
+    # Search draws links to other tests' memories of the same title.
+    assert {found.target for found in left if found.type is not LinkType.NEAR_DUPLICATE} == {"#12"}
 
 
 def test_the_life_cycle(client: devlore.Client, project: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -30,7 +31,7 @@ def classes() -> list[type[problems.Problem]]:
 
 @pytest.fixture(params=KINDS)
 async def client(request: pytest.FixtureRequest, scripted: Scripted) -> AsyncIterator[Any]:
-    async with opened(request.param, scripted.url, retry=QUICK, timeout=2.0) as client:
+    async with opened(request.param, scripted.url, retry=QUICK) as client:
         yield client
 
 
@@ -85,13 +86,14 @@ async def test_a_failure_on_a_later_page_comes_after_the_earlier_items(scripted:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_timeout_counts_each_attempt(scripted: Scripted, kind: str) -> None:
-    scripted.play(Reply(after=0.6, body=memory()))
+    scripted.play(Reply(after=60.0))
     began = time.monotonic()
-    async with opened(kind, scripted.url, retry=Retry(attempts=2, first=0.01), timeout=0.15) as client:
+    async with opened(kind, scripted.url, retry=Retry(attempts=2, first=0.01), timeout=0.5) as client:
         with pytest.raises(devlore.Unreachable, match="in time") as caught:
             await done(client.memories.get(ID))
+    assert 1.0 <= time.monotonic() - began < 30
+    scripted.await_requests(2)
     assert len(scripted.seen) == 2
-    assert time.monotonic() - began < 3
     assert caught.value.extra["address"] == scripted.url
 
 
@@ -99,25 +101,25 @@ async def test_a_timeout_counts_each_attempt(scripted: Scripted, kind: str) -> N
 @pytest.mark.parametrize("address", ["nonsense", "localhost:7700", "ftp://127.0.0.1"])
 async def test_what_is_no_address_is_said_at_once(kind: str, address: str) -> None:
     began = time.monotonic()
-    async with opened(kind, address) as client:
+    async with opened(kind, address, retry=Retry(first=100.0, longest=100.0)) as client:
         with pytest.raises(devlore.Unreachable, match="begin with http"):
             await done(client.instance())
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 50, "one pause is at least that long"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_server_that_starts_late_is_waited_for(kind: str, closed_port: int) -> None:
+async def test_a_server_that_starts_late_is_waited_for(kind: str, closed: socket.socket, closed_port: int) -> None:
     """As after `devlore up` in another window."""
     async with opened(kind, f"http://127.0.0.1:{closed_port}", retry=Retry(attempts=20, first=0.05)) as client:
-        assert await asked_early(client, kind, closed_port) == {"version": "1"}
+        assert await asked_early(client, kind, closed) == {"version": "1"}
 
 
-async def asked_early(client: Any, kind: str, port: int) -> Any:
+async def asked_early(client: Any, kind: str, port: socket.socket) -> Any:
     """Ask for the instance while a server starts at the port a little later."""
 
     async def serve() -> asyncio.Server:
         await asyncio.sleep(0.3)
-        return await asyncio.start_server(answer, "127.0.0.1", port)
+        return await asyncio.start_server(answer, sock=port)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sdk.python.tests.samples import ID, hits, memory, page, problem
 from sdk.python.tests.scripted import Reply, Scripted
@@ -22,7 +22,7 @@ QUICK = Retry(attempts=4, first=0.01, longest=0.02)
 
 @pytest.fixture
 def client(scripted: Scripted) -> Iterator[devlore.Client]:
-    with devlore.Client(scripted.url, retry=QUICK, timeout=2.0) as client:
+    with devlore.Client(scripted.url, retry=QUICK) as client:
         yield client
 
 
@@ -63,11 +63,10 @@ def test_retry_after_in_seconds_is_waited_for(scripted: Scripted, client: devlor
 
 
 def test_retry_after_as_a_date_is_waited_for(scripted: Scripted, client: devlore.Client) -> None:
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
-    scripted.play(Reply(503, headers={"Retry-After": soon}), Reply(body=memory()))
-    began = time.monotonic()
+    soon = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
+    scripted.play(Reply(503, headers={"Retry-After": format_datetime(soon, usegmt=True)}), Reply(body=memory()))
     client.memories.get(ID)
-    assert time.monotonic() - began >= 0.9
+    assert datetime.now(UTC) >= soon
 
 
 def test_a_retry_after_beyond_patience_is_reported_at_once(scripted: Scripted, client: devlore.Client) -> None:
@@ -76,7 +75,7 @@ def test_a_retry_after_beyond_patience_is_reported_at_once(scripted: Scripted, c
     with pytest.raises(problems.RateLimited) as caught:
         client.memories.get(ID)
     assert caught.value.extra["retry_after"] == 3600.0
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 30, "its patience is 60 s"
     assert len(scripted.seen) == 1
 
 
@@ -110,10 +109,11 @@ def test_nothing_listening_is_unreachable_and_says_where(closed_port: int) -> No
 
 
 def test_a_slow_server_runs_into_the_timeout(scripted: Scripted) -> None:
-    scripted.play(Reply(after=1.0, body=memory()))
-    client = devlore.Client(scripted.url, retry=Retry(attempts=2, first=0.01), timeout=0.1)
+    scripted.play(Reply(after=60.0))
+    client = devlore.Client(scripted.url, retry=Retry(attempts=2, first=0.01), timeout=0.5)
     with client, pytest.raises(devlore.Unreachable, match="in time"):
         client.memories.get(ID)
+    scripted.await_requests(2)
     assert len(scripted.seen) == 2
 
 
@@ -164,6 +164,7 @@ def test_a_search_is_repeated_without_a_key(scripted: Scripted, client: devlore.
     assert all("idempotency-key" not in seen.headers for seen in scripted.seen)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.floats(0.001, 2), st.floats(0.01, 10))
 def test_pauses_grow_within_bounds(failures: int, first: float, longest: float) -> None:
     pause = Retry(first=first, longest=longest).pause(failures)

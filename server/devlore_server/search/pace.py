@@ -1,7 +1,7 @@
 """Owns who goes first while much arrives: words are searchable within seconds, meaning follows."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 
 MANY = 32
@@ -19,8 +19,11 @@ class Pace:
     would get a third of them meanwhile.
     """
 
-    def __init__(self, now: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, now: Callable[[], float] = monotonic, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         self._now = now
+        self._sleep = sleep
         self._busy_until = 0.0
 
     @property
@@ -38,5 +41,5 @@ class Pace:
         left = LONGEST_SECONDS
         while left > 0 and (calm_in := self._busy_until - self._now()) > 0:
             pause = min(calm_in, left)
-            await asyncio.sleep(pause)
+            await self._sleep(pause)
             left -= pause

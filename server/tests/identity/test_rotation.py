@@ -62,6 +62,7 @@ def bearer(tokens: dict[str, Any]) -> dict[str, str]:
 
 
 async def test_an_instance_without_sign_in_has_no_keys_to_rotate(settings: Settings, server: str) -> None:
-    assert (await httpx2.AsyncClient().get(server + "/v1/instance")).json()["tier"] == "individual"
+    async with httpx2.AsyncClient(base_url=server, timeout=30) as client:
+        assert (await client.get("/v1/instance")).json()["tier"] == "individual"
     with pytest.raises(WrongTier):
         await rotated_keys(settings)

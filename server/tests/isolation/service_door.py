@@ -247,7 +247,7 @@ async def service_door(database: Database, owner_url: str, folder: Path) -> Asyn
     credentials = Credentials(Directory(database, log, owner_url, Now()))
     apply = DepartureReactions(Departures(database, log)).settle
     departures = Consumer(log, MEMORY_DEPARTURES.consumer, MEMORY_DEPARTURES.types, apply)
-    async with running(database, log, folder, HashingEmbedder()) as desk:
+    async with running(database, log, folder, HashingEmbedder(), deadline=20.0) as desk:
         task = asyncio.create_task(departures.run())
         try:
             yield ServiceDoor(database, desk, credentials, departures)

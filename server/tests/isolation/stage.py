@@ -157,14 +157,14 @@ class Stage:
             cursor = connection.execute(query, parameters)
             return list(cursor.fetchall()) if cursor.description else []
 
-    async def consumed(self, consumer: str) -> None:
-        """Wait until a consumer has applied every event there is."""
+    async def consumed(self, consumer: str, events: str = "identity.%") -> None:
+        """Wait until a consumer has applied every event there is of those whose types are like this."""
         behind = (
             "SELECT count(*) FROM log.event e LEFT JOIN log.consumer c ON c.name = %s"
-            " WHERE e.type LIKE 'identity.%%' AND (c.name IS NULL OR (e.xid, e.seq) > (c.xid, c.seq))"
+            " WHERE e.type LIKE %s AND (c.name IS NULL OR (e.xid, e.seq) > (c.xid, c.seq))"
         )
         async with asyncio.timeout(20):
-            while self.rows(behind, consumer) != [(0,)]:
+            while self.rows(behind, consumer, events) != [(0,)]:
                 await asyncio.sleep(0.02)
 
     async def settled(self, asker: Caller) -> None:

@@ -81,6 +81,8 @@ WORK: tuple[Work, ...] = (two_reads, a_slow_read, a_failure, one_statement, a_wr
 async def test_no_connection_keeps_a_context(scratch_url: str, seed: int) -> None:
     leaks, chance = Leaks("pool of two"), random.Random(seed)
     database = Database(app_url(scratch_url), min_size=2, max_size=2)
+    # Sixty wait for two: on a slow machine longer than a caller may.
+    database._pool.timeout = 60
     await database.open()
     try:
         people = [Principal(new_id(), new_id()) for _ in range(5)]

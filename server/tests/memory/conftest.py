@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -12,7 +13,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from devlore_server.kit.auth import Principal
-from devlore_server.kit.db import Database
+from devlore_server.kit.db import Database, row
 from devlore_server.kit.http import admit, install
 from devlore_server.kit.log import EventLog
 from devlore_server.kit.paging import Paging
@@ -105,6 +106,17 @@ async def created(client: httpx2.AsyncClient, **draft: Any) -> dict[str, Any]:
     assert answer.status_code == 201, answer.text
     memory: dict[str, Any] = answer.json()
     return memory
+
+
+async def held_up(database: Database, many: int) -> None:
+    """Return once so many transactions wait for locks."""
+    waiting = 0
+    async with asyncio.timeout(20):
+        while waiting < many:
+            await asyncio.sleep(0.01)
+            async with database.transaction(None) as connection:
+                found = await row(connection, "SELECT count(DISTINCT pid) AS n FROM pg_locks WHERE NOT granted")
+            waiting = int(found["n"]) if found else 0
 
 
 def pointers(answer: httpx2.Response) -> list[str]:

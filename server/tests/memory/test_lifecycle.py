@@ -13,13 +13,15 @@ from devlore.events import Event
 from devlore.problems import Conflict, Invalid, NotFound
 from devlore.types import LinkType, Memory, MemoryDraft, Privacy, Status
 from devlore_server.kit.auth import Principal
-from devlore_server.kit.db import Database, row
+from devlore_server.kit.db import Database
 from devlore_server.kit.ids import new_id
 from devlore_server.kit.log import EventLog, Position
 from devlore_server.memory.history import History
 from devlore_server.memory.lifecycle import Lifecycle
 from devlore_server.memory.links import Links
 from devlore_server.memory.service import MemoryService
+
+from .conftest import held_up
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -101,23 +103,12 @@ async def test_supersessions_at_once_make_no_circle(
         # Whoever has looked at the chain stops here, before writing its link.
         await blocking.execute("LOCK TABLE memory.link IN SHARE MODE")
         closing = [asyncio.create_task(lifecycle.supersede(who, old.id, by.id, None)) for old, by in ((b, c), (d, a))]
-        await two_wait_for_locks(database)
+        await held_up(database, 2)
     ended = await asyncio.gather(*closing, return_exceptions=True)
     (refused,) = (one for one in ended if isinstance(one, BaseException))
     assert isinstance(refused, Conflict)
     following = {one.id: (await service.get(who, one.id)).superseded_by for one in (a, b, c, d)}
     assert sorted(by is None for by in following.values()) == [False, False, False, True]
-
-
-async def two_wait_for_locks(database: Database) -> None:
-    """Return once two transactions are held up by locks."""
-    waiting = 0
-    async with asyncio.timeout(20):
-        while waiting < 2:
-            await asyncio.sleep(0.01)
-            async with database.transaction(None) as connection:
-                found = await row(connection, "SELECT count(DISTINCT pid) AS n FROM pg_locks WHERE NOT granted")
-            waiting = int(found["n"]) if found else 0
 
 
 async def test_a_second_successor_is_a_conflict(service: MemoryService, lifecycle: Lifecycle, who: Principal) -> None:

@@ -6,12 +6,13 @@ import asyncio
 from typing import Any
 
 import httpx2
+import psycopg
 
 from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import Database
 from devlore_server.kit.log import START, EventLog
 
-from .conftest import Enter, created
+from .conftest import Enter, created, held_up
 
 ITEM = {"connector": "github", "external_id": "acme/api#12"}
 
@@ -134,18 +135,19 @@ async def test_bulks_that_cross_each_other_store_each_item_once(http: httpx2.Asy
     assert len((await http.get("/v1/memories?limit=200")).json()["items"]) == 30
 
 
-async def test_a_deadlock_is_somebody_elses_story(http: httpx2.AsyncClient, database: Database, who: Principal) -> None:
+async def test_a_deadlock_is_somebody_elses_story(http: httpx2.AsyncClient, database: Database, owner_url: str) -> None:
     """PostgreSQL breaks a cycle by failing one of the two; the service tries again and nobody notices."""
     items = [{"title": name, "source": ITEM | {"external_id": name}} for name in ("a", "b")]
     stored = (await http.post("/v1/memories/bulk", json={"items": items})).json()["items"]
     first, second = [one["id"] for one in stored]
     lock = "SELECT 1 FROM memory.memory WHERE id = %s FOR UPDATE"
     changed = [one | {"body": "new"} for one in items]
-    async with asyncio.TaskGroup() as group, database.transaction(who) as connection:
+    async with asyncio.TaskGroup() as group, await psycopg.AsyncConnection.connect(owner_url) as connection:
+        await connection.execute("SET deadlock_timeout = '100s'")  # so it is the bulk that is failed
         await connection.execute(lock, (second,))
         bulk = group.create_task(http.post("/v1/memories/bulk", json={"items": changed}))
-        await asyncio.sleep(0.5)
-        # Now the bulk holds the first and waits for the second: its patience (deadlock_timeout) ends before ours.
+        await held_up(database, 1)
+        # Now the bulk holds the first and waits for the second.
         await connection.execute(lock, (first,))
     answer = bulk.result()
     assert (answer.status_code, answer.json()["updated"]) == (200, 2), answer.text

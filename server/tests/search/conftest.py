@@ -25,6 +25,7 @@ from devlore_server.memory.service import MemoryService
 from devlore_server.search.embedder import Embedder, EmbedderUnavailable, Vectors, normalised
 from devlore_server.search.embedders import open_embedder
 from devlore_server.search.wiring import Search, assemble
+from tests.instance import free_port
 
 SECRET = b"a secret of more than thirty-two bytes"
 
@@ -66,12 +67,36 @@ class HashingEmbedder:
         return None
 
 
+class HeldEmbedder(HashingEmbedder):
+    """Embeds `left` more passages; who asks for more waits until it goes on. Queries are answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 0
+        self._may = asyncio.Event()
+        self.go_on()
+
+    def hold_after(self, left: int) -> None:
+        self.left = left
+        self._may.clear()
+
+    def go_on(self) -> None:
+        self._may.set()
+
+    async def embed(self, texts: Sequence[str], *, query: bool = False) -> Vectors:
+        if not query:
+            self.left -= len(texts)
+            if self.left < 0:
+                await self._may.wait()
+        return await super().embed(texts, query=query)
+
+
 class EmbeddingServer:
     """An HTTP server that speaks the OpenAI embeddings protocol on loopback, and can be stopped and started again."""
 
     def __init__(self, width: int = 64) -> None:
         self.width = width
-        self.port = 0
+        self.port = free_port()  # below those the system gives out: it is still free when it is started again
         self._server: ThreadingHTTPServer | None = None
 
     def start(self) -> None:
@@ -94,7 +119,6 @@ class EmbeddingServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._server.daemon_threads = True
-        self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self) -> None:
@@ -162,7 +186,7 @@ async def running(
         folder=folder,
         make_embedder=make,
         embedder=options.pop("embedder_spec", "hashing"),
-        deadline=options.pop("deadline", 5.0),
+        deadline=options.pop("deadline", 60.0),
         **options,
     )
     await search.open()

@@ -192,7 +192,7 @@ async def test_what_is_withdrawn_is_counted_for_nobody_else_from_then_on(
 
 
 async def test_while_the_index_is_behind_nothing_is_counted(start: Start, log: EventLog, who: Principal) -> None:
-    desk = await start(deadline=0.3)
+    desk = await start(deadline=5)
     await desk.add(who, "fruit", tags=["durian"])
     await desk.settled()
     desk.service.follow([Consumer(log, "search.lexical", ["memory.created"], nothing)])  # which nobody runs

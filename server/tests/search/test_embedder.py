@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -59,11 +60,15 @@ async def test_nothing_gives_nothing(bundled: BundledMiniLM) -> None:
 
 
 async def test_a_query_does_not_wait_for_an_import(bundled: BundledMiniLM) -> None:
-    await bundled.ping()
-    work = asyncio.create_task(bundled.embed(["a passage of some words that goes on " * 20] * 64))
-    await asyncio.sleep(0.05)
-    await bundled.embed(["why"], query=True)
-    assert not work.done()
+    held = threading.Event()
+    for _ in range(8):
+        bundled._passages.submit(held.wait)  # every thread for passages has its hands full
+    work = asyncio.create_task(bundled.embed(["a passage"]))
+    try:
+        await bundled.embed(["why"], query=True)
+        assert not work.done()
+    finally:
+        held.set()
     await work
 
 
@@ -184,7 +189,7 @@ async def test_a_busy_endpoint_is_tried_again() -> None:
 
 
 async def test_an_endpoint_that_is_too_slow_for_many_texts_is_sent_fewer() -> None:
-    async with serving(vectors_of(2), timeout=0.5) as (embedder, endpoint):
+    async with serving(vectors_of(2), timeout=4) as (embedder, endpoint):
         endpoint.patience = 20
         texts = ["x" * (number + 1) for number in range(128)]
         for _ in range(2):
@@ -192,6 +197,7 @@ async def test_an_endpoint_that_is_too_slow_for_many_texts_is_sent_fewer() -> No
             vectors = await embedder.embed(texts)
             assert np.allclose(vectors[:, 0] / vectors[:, 1], [len(text) for text in texts], rtol=1e-4)
         assert {len(request["input"]) for request in endpoint.requests} == {16}, "it is not tried again"
+    async with serving(vectors_of(2), timeout=0.1) as (embedder, endpoint):
         endpoint.patience = 0
         with pytest.raises(EmbedderUnavailable, match="no answer"):
             await embedder.ping()

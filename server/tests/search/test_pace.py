@@ -8,19 +8,19 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from time import monotonic
 
 import pytest
 
+from devlore.problems import EmbedderUnavailable
 from devlore.types import MemoryDraft, Privacy
 from devlore_server.kit.auth import Principal
-from devlore_server.search.documents import Change
+from devlore_server.search.documents import Change, change_of
 from devlore_server.search.embedder import Vectors
 from devlore_server.search.embedders.background import NICENESS, step_back
 from devlore_server.search.pace import CALM_SECONDS, LONGEST_SECONDS, MANY, Pace
 from devlore_server.search.writing import AHEAD, SLICE
 from tests.search.conftest import HashingEmbedder, Start
-from tests.search.waiting import until
+from tests.search.waiting import standing_still, until
 
 
 class Clock:
@@ -29,6 +29,9 @@ class Clock:
 
     def __call__(self) -> float:
         return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
 
 
 def test_a_load_is_many_events_at_once_and_ends_some_time_after_the_last() -> None:
@@ -46,25 +49,24 @@ def test_a_load_is_many_events_at_once_and_ends_some_time_after_the_last() -> No
 
 
 async def test_the_vectors_turn_comes_when_the_load_is_over_and_in_any_case() -> None:
-    pace = Pace()
-    started = monotonic()
+    clock = Clock()
+    pace = Pace(clock, clock.sleep)
     await pace.turn()
-    assert monotonic() - started < 0.05
+    assert clock.seconds == 100, "at once"
     pace.indexed(MANY)
     await pace.turn()
-    assert CALM_SECONDS * 0.9 <= monotonic() - started < CALM_SECONDS + 1
+    assert clock.seconds == pytest.approx(100 + CALM_SECONDS)
 
-    async def load() -> None:
-        while True:
+    async def sleep_under_load(seconds: float) -> None:
+        for _ in range(5):
+            await clock.sleep(seconds / 5)
             pace.indexed(MANY)
-            await asyncio.sleep(CALM_SECONDS / 5)
 
-    loading = asyncio.create_task(load())
-    await asyncio.sleep(0)
-    started = monotonic()
+    pace = Pace(clock, sleep_under_load)
+    pace.indexed(MANY)
+    started = clock.seconds
     await pace.turn()
-    assert LONGEST_SECONDS * 0.9 <= monotonic() - started < LONGEST_SECONDS + 1, "a load for ever is not waited for"
-    loading.cancel()
+    assert clock.seconds - started == pytest.approx(LONGEST_SECONDS), "a load for ever is not waited for"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
@@ -112,7 +114,7 @@ async def test_words_are_searchable_while_vectors_wait(start: Start, who: Princi
     async def found() -> bool:
         return len((await desk.find(who, "load", legs=["lexical"], limit=100)).items) == 100
 
-    await until(found, 5)
+    await until(found)
     assert embedder.embedded == []
     embedder.go_on.set()
     await desk.settled()
@@ -145,7 +147,7 @@ async def test_the_next_slices_are_embedded_while_one_is_stored(start: Start, wh
     async def several() -> bool:
         return embedder.under_way == AHEAD
 
-    await until(several, 5)
+    await until(several)
     embedder.go_on.set()
     assert await writing == 6 * SLICE
     assert embedder.most == AHEAD
@@ -157,15 +159,21 @@ async def test_a_failure_leaves_no_embedding_behind_and_what_was_stored_is_not_d
     embedder = SlowEmbedder()
     desk = await start(embedder=embedder)
     await desk.settled()
+    generation = desk.parts.models.active
+    assert generation is not None
     embedder.away = True
     embedder.go_on.set()
-    await desk.memories.bulk(who, drafts(3 * SLICE))
+    async with standing_still(desk):  # or another try would be under way
+        await desk.memories.bulk(who, drafts(3 * SLICE))
+        rows = await desk.memories.scan(None, 1_000)
+        with pytest.raises(EmbedderUnavailable):
+            await desk.parts.jobs._vector_rebuild._writer.write(generation, list(map(change_of, rows)), report=False)
+        assert embedder.under_way == 0
 
     async def said() -> bool:
         return (await desk.service.status()).indexes[1].state == "unavailable"
 
-    await until(said, 10)
-    assert embedder.under_way == 0
+    await until(said)
     embedder.away = False
     await desk.settled()
     assert sorted(embedder.embedded) == sorted(set(embedder.embedded)), "nothing was embedded twice"

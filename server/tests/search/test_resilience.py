@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,14 +14,8 @@ from devlore_server.kit.auth import Principal
 from devlore_server.kit.db import Database
 from devlore_server.kit.log import START, EventLog
 from devlore_server.search.store import SearchStore
-from tests.search.conftest import Desk, EmbeddingServer, HashingEmbedder, Start, running
-
-
-async def until(holds: Any, seconds: float = 15) -> None:
-    """Wait until the coroutine function `holds` answers true."""
-    async with asyncio.timeout(seconds):
-        while not await holds():
-            await asyncio.sleep(0.05)
+from tests.search.conftest import Desk, EmbeddingServer, HashingEmbedder, HeldEmbedder, Start, running
+from tests.search.waiting import only_vectors_wait, until
 
 
 async def test_an_embedder_that_is_away_degrades_parks_nothing_and_recovers(
@@ -35,7 +27,7 @@ async def test_an_embedder_that_is_away_degrades_parks_nothing_and_recovers(
     assert (await desk.find(who, "river")).degraded == []
     embedding_server.stop()
     await desk.add(who, "river two")
-    assert await desk.service.wait(1.0) == ["search.vector"]
+    await until(lambda: only_vectors_wait(desk))
     page = await desk.find(who, "river two now")
     assert page.degraded == ["vector"]
     assert page.items[0].memory.title == "river two"
@@ -161,17 +153,21 @@ async def test_a_closed_index_takes_nothing_for_done(
         assert [index.parked for index in (await desk.service.status()).indexes] == [0, 0]
 
 
-async def test_a_rebuild_answers_the_same_and_the_old_answers_meanwhile(desk: Desk, who: Principal) -> None:
+async def test_a_rebuild_answers_the_same_and_the_old_answers_meanwhile(start: Start, who: Principal) -> None:
+    embedder = HeldEmbedder()
+    desk = await start(embedder=embedder)
     for number in range(30):
         await desk.add(who, f"peach {number}", f"text {number % 5} about peaches and pears")
     await desk.settled()
     before = await desk.find(who, "peach pears", limit=20, explain=True)
+    embedder.hold_after(0)
     status = await desk.service.rebuild(RebuildRequest())
     assert status.rebuild is not None
     with pytest.raises(Conflict):
         await desk.service.rebuild(RebuildRequest())
     assert (await desk.titles(who, "peach")) != []
     await desk.add(who, "late plum", "came during the rebuild")
+    embedder.go_on()
     await until(lambda: _rebuilt(desk))
     await desk.settled()
     after = await desk.find(who, "peach pears", limit=20, explain=True)

@@ -29,6 +29,11 @@ async def rebuilt(desk: Desk, seconds: float = 30) -> None:
     await until(ended, seconds)
 
 
+async def only_vectors_wait(desk: Desk) -> bool:
+    """Whether the vector index is behind and the lexical one is not; those who wait hurry both."""
+    return await desk.service.wait(0.2) == ["search.vector"]
+
+
 @asynccontextmanager
 async def standing_still(desk: Desk) -> AsyncIterator[None]:
     """Both consumers apply nothing: the indexes stay as they are, only the rows move on."""

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
 import pytest
@@ -48,25 +49,39 @@ def team(request: pytest.FixtureRequest, postgres: str) -> Iterator[Team]:
             yield Team(topology, owner, process if with_redis else None)
 
 
-def until(condition: Callable[[], bool], patience: float = 20) -> float:
-    """Wait until something holds; the seconds that took."""
-    started = time.monotonic()
-    while time.monotonic() - started < patience:
-        if condition():
-            return time.monotonic() - started
+def anybody(method: str, url: str, **options: Any) -> httpx2.Response:
+    """What somebody without a session is answered; ``options`` are those of a request."""
+    return httpx2.request(method, url, **({"timeout": 30} | options))
+
+
+def until(condition: Callable[[], bool], patience: float = 30) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {patience} s"
         time.sleep(0.02)
-    raise AssertionError(f"not within {patience} s")
+
+
+def in_time(condition: Callable[[], bool]) -> None:
+    """Ask until it holds: asked later than is promised after a change, it must. An answer itself may be slow."""
+    changed = time.monotonic()
+    while True:
+        asked = time.monotonic()
+        if condition():
+            return
+        assert asked - changed <= REVOKED_WITHIN
+        time.sleep(0.02)
 
 
 def test_the_first_owner_is_in_and_nobody_else(team: Team) -> None:
     me = team.owner.get("/v1/identity").json()
     assert (me["role"], me["organisation"]["name"]) == ("owner", "Acme")
     for path in ("/v1/memories", "/v1/search?q=x", "/v1/connections", "/v1/identity", "/v1/audit", "/v1/nowhere"):
-        answer = httpx2.get(team.url + path)
+        answer = anybody("GET", team.url + path)
         assert answer.status_code in (401, 404), path
-    assert httpx2.get(team.url + "/v1/memories").headers["www-authenticate"] == "Bearer"
-    assert httpx2.get(team.url + "/v1/instance").json()["tier"] == "team"
-    assert "pages.js" in httpx2.get(team.url, follow_redirects=True).text, "a browser arrives at a page"
+    assert anybody("GET", team.url + "/v1/memories").headers["www-authenticate"] == "Bearer"
+    assert anybody("GET", team.url + "/v1/instance").json()["tier"] == "team"
+    assert "pages.js" in anybody("GET", team.url, follow_redirects=True).text, "a browser arrives at a page"
 
 
 def test_a_memory_is_seen_by_those_it_is_for_and_by_nobody_else(team: Team) -> None:
@@ -109,7 +124,7 @@ def test_leaving_a_team_closes_what_was_its_at_once(team: Team) -> None:
     memory = author.remember(f"ours {new_id().hex}", "team", team_id=id)
     assert mate.sees(memory) == ALL
     assert team.owner.delete(f"/v1/teams/{id}/members/{mate.id}").status_code == 204
-    assert until(lambda: mate.sees(memory) == NONE) <= REVOKED_WITHIN
+    in_time(lambda: mate.sees(memory) == NONE)
 
 
 def test_a_role_allows_what_it_allows(team: Team) -> None:
@@ -120,7 +135,7 @@ def test_a_role_allows_what_it_allows(team: Team) -> None:
     assert viewer.post(invitations, json={"role": "owner"}).status_code == 403
     raised = team.owner.patch(f"/v1/organisations/{viewer.organisation}/members/{viewer.id}", json={"role": "member"})
     assert raised.status_code == 200, raised.text
-    assert until(lambda: viewer.post("/v1/memories", json={"title": "y"}).status_code == 201) <= REVOKED_WITHIN
+    in_time(lambda: viewer.post("/v1/memories", json={"title": "y"}).status_code == 201)
     leaves = team.owner.get("/v1/audit", params={"action": "access.refused", "actor": viewer.id}).json()["items"]
     assert {(leaf["result"], leaf["context"]["method"]) for leaf in leaves} == {("refused", "POST")}
 
@@ -131,10 +146,10 @@ def test_an_ended_session_is_refused_within_two_seconds(team: Team) -> None:
     assert [one.get("/v1/memories").status_code for one in (first, second)] == [200, 200]
     session = first.tokens["session_id"]
     assert second.delete(f"/v1/sessions/{session}").status_code == 204
-    assert until(lambda: first.get("/v1/memories").status_code == 401) <= REVOKED_WITHIN
+    in_time(lambda: first.get("/v1/memories").status_code == 401)
     assert second.get("/v1/memories").status_code == 200, "only that one"
     refresh = {"refresh_token": first.tokens["refresh_token"]}
-    assert httpx2.post(team.url + "/v1/sessions/refresh", json=refresh).status_code == 401
+    assert anybody("POST", team.url + "/v1/sessions/refresh", json=refresh).status_code == 401
 
 
 def test_a_removed_member_is_out_within_two_seconds(team: Team) -> None:
@@ -146,7 +161,7 @@ def test_a_removed_member_is_out_within_two_seconds(team: Team) -> None:
     removed = team.owner.delete(f"/v1/organisations/{member.organisation}/members/{member.id}")
     assert removed.status_code == 204, removed.text
     out = lambda: {one.get("/v1/memories").status_code for one in (member, key)} == {401}  # noqa: E731
-    assert until(out) <= REVOKED_WITHIN
+    in_time(out)
 
 
 def test_a_key_does_what_it_was_made_for(team: Team) -> None:
@@ -157,7 +172,7 @@ def test_a_key_does_what_it_was_made_for(team: Team) -> None:
         assert key.post("/v1/memories", json={"title": "x"}).json()["scope"] == "memories:write"
         assert key.post("/v1/keys", json={"name": "more"}).status_code == 403
         assert member.delete(f"/v1/keys/{made['id']}").status_code == 204
-        assert until(lambda: key.get("/v1/memories").status_code == 401) <= REVOKED_WITHIN
+        in_time(lambda: key.get("/v1/memories").status_code == 401)
 
 
 def test_another_organisation_is_another_world(team: Team) -> None:
@@ -180,21 +195,21 @@ def test_another_organisation_is_another_world(team: Team) -> None:
 def test_a_browser_signs_in_with_a_cookie_and_only_our_pages_use_it(team: Team) -> None:
     person = team.owner.invite()
     asked = {"email": person.email, "password": PASSWORD, "cookie": True}
-    signed_in = httpx2.post(team.url + "/v1/sessions", json=asked, headers={"Origin": team.url}, timeout=30)
+    signed_in = anybody("POST", team.url + "/v1/sessions", json=asked, headers={"Origin": team.url}, timeout=30)
     assert signed_in.status_code == 201, signed_in.text
     assert signed_in.json()["access_token"] is None
     cookie = signed_in.headers["set-cookie"]
     assert {"HttpOnly", "Secure", "SameSite=Lax", "Path=/"} <= {part.strip() for part in cookie.split(";")}
     browser = {"Cookie": cookie.split(";")[0]}
     ours = browser | {"Origin": team.url, "Sec-Fetch-Site": "same-origin"}
-    assert httpx2.get(team.url + "/v1/memories", headers=browser).status_code == 200
-    assert httpx2.post(team.url + "/v1/memories", json={"title": "x"}, headers=ours).status_code == 201
+    assert anybody("GET", team.url + "/v1/memories", headers=browser).status_code == 200
+    assert anybody("POST", team.url + "/v1/memories", json={"title": "x"}, headers=ours).status_code == 201
     for foreign in ({}, {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}):
-        forged = httpx2.post(team.url + "/v1/memories", json={"title": "x"}, headers=browser | foreign)
+        forged = anybody("POST", team.url + "/v1/memories", json={"title": "x"}, headers=browser | foreign)
         assert forged.status_code == 403, foreign
-    gone = httpx2.delete(team.url + "/v1/sessions/current", headers=ours)
+    gone = anybody("DELETE", team.url + "/v1/sessions/current", headers=ours)
     assert gone.status_code == 204
-    assert until(lambda: httpx2.get(team.url + "/v1/memories", headers=browser).status_code == 401) <= REVOKED_WITHIN
+    in_time(lambda: anybody("GET", team.url + "/v1/memories", headers=browser).status_code == 401)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +217,7 @@ def test_a_browser_signs_in_with_a_cookie_and_only_our_pages_use_it(team: Team) 
     ["", "Bearer", "Bearer x", "Basic eDp5", "Bearer a.b.c", "Bearer dvl_x", "Bearer " + "a" * 9_000],
 )
 def test_what_is_no_credential_opens_nothing(team: Team, credential: str) -> None:
-    answer = httpx2.get(team.url + "/v1/memories", headers={"Authorization": credential})
+    answer = anybody("GET", team.url + "/v1/memories", headers={"Authorization": credential})
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
 
 
@@ -210,16 +225,16 @@ def test_services_believe_the_gateway_and_only_once(team: Team) -> None:
     owner = Principal(new_id(), new_id(), scopes=frozenset({"memories:read", "internal"}), role="owner")
     target, secret = b"/v1/memories", SECRET.encode()
     for role, service in team.topology.services.items():
-        assert httpx2.get(service.url + "/v1/memories").status_code == 401, role
+        assert anybody("GET", service.url + "/v1/memories").status_code == 401, role
     memory = team.topology.services.get("memory")
     if memory is None:
         # In one process there is no header to believe: the gateway is all there is.
         header = {HEADER: sign(owner, secret, utc_now(), "GET", target)}
-        assert httpx2.get(team.url + "/v1/memories", headers=header).status_code == 401
+        assert anybody("GET", team.url + "/v1/memories", headers=header).status_code == 401
         return
 
     def ask(header: str, path: str = "/v1/memories", method: str = "GET") -> int:
-        return httpx2.request(method, memory.url + path, headers={HEADER: header}).status_code
+        return anybody(method, memory.url + path, headers={HEADER: header}).status_code
 
     good = sign(owner, secret, utc_now(), "GET", target)
     assert [ask(good), ask(good)] == [200, 401], "replayed"
@@ -239,16 +254,20 @@ def test_answers_say_what_is_left_and_how_to_treat_them(team: Team) -> None:
     answer = team.owner.get("/v1/memories")
     assert answer.headers["ratelimit-policy"].startswith('"person";q=100000;w=60')
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
-    assert httpx2.get(team.url + "/v1/memories", headers={"Host": "evil.example"}).status_code == 421
+    assert anybody("GET", team.url + "/v1/memories", headers={"Host": "evil.example"}).status_code == 421
     page = {"Origin": "https://evil.example"}
-    assert httpx2.post(team.url + "/v1/sessions", json={}, headers=page).status_code == 403
+    assert anybody("POST", team.url + "/v1/sessions", json={}, headers=page).status_code == 403
 
 
 def test_without_redis_answers_stay_right_and_say_so(team: Team) -> None:
     """Last: it takes the Redis away."""
+
+    def ready() -> dict[str, Any]:
+        return dict(anybody("GET", team.url + "/readyz").json())
+
     if team.redis is None:
-        ready = httpx2.get(team.url + "/readyz").json()
-        assert (ready["status"], "redis" in {one["name"] for one in ready["resources"]}) == ("ready", False)
+        until(lambda: ready()["status"] == "ready")
+        assert "redis" not in {one["name"] for one in ready()["resources"]}
         return
     first = team.owner.invite()
     second = first.again()
@@ -256,9 +275,9 @@ def test_without_redis_answers_stay_right_and_say_so(team: Team) -> None:
     team.redis.kill()
     team.redis.wait()
     assert (first.sees(memory), team.owner.sees(memory)) == (ALL, NONE)
-    ready = httpx2.get(team.url + "/readyz").json()
-    assert (ready["status"], ready["degraded"]) == ("degraded", ["redis"])
+    # A process that is kept waiting may name another resource, too; not for long.
+    until(lambda: (said := ready())["status"] == "degraded" and said["degraded"] == ["redis"])
     assert second.delete(f"/v1/sessions/{first.tokens['session_id']}").status_code == 204
-    assert until(lambda: first.get("/v1/memories").status_code == 401) <= REVOKED_WITHIN
+    in_time(lambda: first.get("/v1/memories").status_code == 401)
     assert second.get("/v1/memories").status_code == 200
-    assert httpx2.get(team.url + "/v1/memories").status_code == 401, "never open"
+    assert anybody("GET", team.url + "/v1/memories").status_code == 401, "never open"
