@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from devlore_cli.dates import When, absolute, duration, moment, relative
@@ -73,7 +73,6 @@ def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-@settings(deadline=None)
 @given(st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2100, 1, 1)))  # noqa: DTZ001 - zone added below
 def test_iso_times_come_back(when: datetime) -> None:
     aware = when.replace(tzinfo=UTC)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sdk.python.tests import samples
 
@@ -22,13 +22,11 @@ def memory(**changes: Any) -> Memory:
     return Memory.model_validate(samples.memory(**changes))
 
 
-@settings(deadline=None)
 @given(TEXT)
 def test_any_body_comes_back_exactly(body: str) -> None:
     assert documents.read(documents.write({"title": "t"}, body)).body == body
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["title", "kind", "project"]), TEXT.filter(lambda text: "\x00" not in text)))
 def test_any_field_comes_back_exactly(fields: dict[str, str]) -> None:
     assert documents.read(documents.write(fields, "body")).fields == fields

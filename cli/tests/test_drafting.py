@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from devlore.types import LinkType, TargetKind
@@ -43,7 +43,6 @@ def test_a_long_line_that_begins_with_a_sentence_keeps_its_rest() -> None:
     assert body.endswith("second line")
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_no_word_is_lost(text: str) -> None:
     title, body = split_title(text)

@@ -6,8 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pytest
 from cli.tests.terminal import Terminal
 
 from devlore_cli import instance
-from tests.instance import free_port
+from tests.instance import free_port, until
 
 
 @pytest.fixture
@@ -40,14 +39,6 @@ def of(where: instance.Place) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until it does: a process that was told to end, or killed, is there a moment longer."""
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_up_survives_a_kill_of_everything_and_down_leaves_nothing(

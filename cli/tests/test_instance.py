@@ -19,7 +19,7 @@ from sdk.python.tests.scripted import Reply, Scripted
 
 from devlore_cli import instance
 from devlore_cli.failures import Failure
-from tests.instance import free_port
+from tests.instance import free_port, until
 
 STAND_IN = """
 import http.server, os, signal, sys, time
@@ -83,10 +83,7 @@ def killed(where: instance.Place) -> int:
     found = instance.running(where)
     assert found is not None
     os.kill(found.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while instance.running(where) is not None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: instance.running(where) is None)
     return found.pid
 
 

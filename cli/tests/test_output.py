@@ -6,7 +6,7 @@ import io
 
 import pytest
 from cli.tests.terminal import Stream
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from devlore_cli.output import Screen, clip, columns_of, one_line, pad, printable, wrap
@@ -49,7 +49,6 @@ def test_clip_and_pad_count_columns() -> None:
     assert pad("连接", 6) == "连接  "
 
 
-@settings(deadline=None)
 @given(st.text(), st.integers(2, 40))
 def test_clipped_text_fits(text: str, width: int) -> None:
     assert columns_of(clip(text, width)) <= width
@@ -62,7 +61,6 @@ def test_wrap_keeps_indents_and_breaks_between_wide_characters() -> None:
     assert wrap("x" * 50, None) == ["x" * 50]
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])), st.integers(4, 40))
 def test_wrapping_loses_no_visible_character(text: str, width: int) -> None:
     assert "".join("".join(wrap(text, width)).split()) == "".join(text.split())

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import UUID
 
-import hypothesis
 import psycopg
 import pytest
 import redis
@@ -29,10 +28,6 @@ from devlore_server.kit.embedded import EmbeddedPostgres
 from devlore_server.kit.ids import new_id
 from devlore_server.kit.log import EventLog
 from devlore_server.settings import Settings
-
-# An example that takes long on a busy machine is no wrong one.
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
 
 TEMPLATE = "devlore_template"
 SCOPES = frozenset(

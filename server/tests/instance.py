@@ -11,13 +11,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2
 import psutil
 import redis
+
+
+def until(holds: Callable[[], bool], patience: float = 30) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + patience
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {patience} s"
+        time.sleep(0.02)
 
 
 def free_port() -> int:

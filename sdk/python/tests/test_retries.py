@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sdk.python.tests.samples import ID, hits, memory, page, problem
 from sdk.python.tests.scripted import Reply, Scripted
@@ -164,7 +164,6 @@ def test_a_search_is_repeated_without_a_key(scripted: Scripted, client: devlore.
     assert all("idempotency-key" not in seen.headers for seen in scripted.seen)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 40), st.floats(0.001, 2), st.floats(0.01, 10))
 def test_pauses_grow_within_bounds(failures: int, first: float, longest: float) -> None:
     pause = Retry(first=first, longest=longest).pause(failures)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sdk.python.tests.samples import ID, OTHER, memory, problem
 from sdk.python.tests.scripted import Reply, Scripted
@@ -66,7 +66,6 @@ def test_import_sends_records_whole(scripted: Scripted, client: devlore.Client) 
     assert scripted.seen[1].json["items"][0]["memory"]["id"] == ID
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(min_size=1).filter(lambda line: b"\n" not in line and line.strip())), st.integers(1, 7))
 def test_any_cut_of_the_stream_gives_the_same_lines(lines: list[bytes], size: int) -> None:
     whole = b"\n".join(lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from devlore_server.gateway import upstream as module
 from devlore_server.gateway.upstream import Upstream, UpstreamAway
 from tests.gateway.answering import OK, Service, get, pieces, serving, whole
+from tests.instance import silent_port
 
 
 async def test_a_request_is_written_as_it_came_and_the_answer_read() -> None:
@@ -299,10 +299,8 @@ async def test_a_service_that_is_silent_is_given_up(monkeypatch: pytest.MonkeyPa
 
 
 async def test_nobody_there_is_said_at_once() -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        with pytest.raises(UpstreamAway, match="Refused"):
-            await get(Upstream(f"http://127.0.0.1:{closed.getsockname()[1]}"))
+    with silent_port() as nobody, pytest.raises(UpstreamAway, match="Refused"):
+        await get(Upstream(f"http://127.0.0.1:{nobody.getsockname()[1]}"))
 
 
 async def test_whoever_finds_no_room_waits_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 from devlore_server.kit.auth import HEADER, Principal, sign
 from devlore_server.kit.clock import utc_now
 from devlore_server.kit.ids import new_id
-from tests.instance import own_redis
+from tests.instance import own_redis, until
 from tests.people import PASSWORD, Person, first_owner
 from tests.topology.conftest import SECRET, Topology, running
 
@@ -52,14 +52,6 @@ def team(request: pytest.FixtureRequest, postgres: str) -> Iterator[Team]:
 def anybody(method: str, url: str, **options: Any) -> httpx2.Response:
     """What somebody without a session is answered; ``options`` are those of a request."""
     return httpx2.request(method, url, **({"timeout": 30} | options))
-
-
-def until(condition: Callable[[], bool], patience: float = 30) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {patience} s"
-        time.sleep(0.02)
 
 
 def in_time(condition: Callable[[], bool]) -> None:
